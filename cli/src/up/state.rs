@@ -1,0 +1,113 @@
+//! The state folder of `sealpost up`.
+//!
+//! ```text
+//! <state>/lock           held while `up` runs
+//! <state>/world.json     server id, directory generation, bindings, orphaned objects
+//! <state>/pki/           development CAs and certificates
+//! <state>/keys/          shard keys, server secret, key bundles of mailboxes
+//! <state>/shard-0/       the volume of primary 0
+//! <state>/run/           control socket, configurations of the children
+//! <state>/log/           their logs
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use files::durable;
+use model::{Bindings, Generation, ServerId};
+use serde::{Deserialize, Serialize};
+
+/// The folder, locked for this process.
+pub struct StateDir {
+    root: PathBuf,
+    _lock: files::LockFile,
+}
+
+/// What survives a restart of `up`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Memory {
+    /// Version of this file's form.
+    pub format: u32,
+    /// Names the MailServer; minted once.
+    pub server: ServerId,
+    /// Of the last directory pushed.
+    pub generation: Generation,
+    /// What outlives objects.
+    pub bindings: Bindings,
+    /// Every object last seen, by kind and name: one whose manifest vanishes stays until it is deleted.
+    pub objects: BTreeMap<String, serde_json::Value>,
+}
+
+impl StateDir {
+    /// Creates or opens the folder and takes its lock.
+    pub fn open(root: &Path) -> anyhow::Result<Self> {
+        let hint = || {
+            format!(
+                "cannot use the state folder {}\n  choose a writable one with --state DIR, or mend its permissions",
+                root.display()
+            )
+        };
+        durable::create_dir_all(root).with_context(hint)?;
+        let root = root.canonicalize().with_context(hint)?;
+        let lock = match files::lock_exclusive(&root.join("lock")) {
+            Ok(lock) => lock,
+            Err(error) if error.is_held() => bail!(
+                "another `sealpost up` runs on the state folder {}\n  stop it first (Ctrl-C), or choose another folder with --state DIR",
+                root.display()
+            ),
+            Err(error) => return Err(error).with_context(hint),
+        };
+        for sub in ["pki", "keys", "run", "log", "shard-0"] {
+            durable::create_dir_all(&root.join(sub)).with_context(hint)?;
+        }
+        Ok(Self { root, _lock: lock })
+    }
+
+    /// A path inside.
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.root.join(relative)
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What an earlier run left, or a fresh start.
+    pub fn recall(&self) -> anyhow::Result<Memory> {
+        let path = self.path("world.json");
+        let memory: Memory = match std::fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).with_context(|| {
+                format!("{} cannot be read\n  restore it from a copy of the state folder", path.display())
+            })?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Memory {
+                format: 1,
+                server: ServerId(data_encoding::HEXLOWER.encode(&crypto::random::<16>())),
+                generation: Generation::default(),
+                bindings: Bindings::default(),
+                objects: BTreeMap::new(),
+            },
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        };
+        if memory.format != 1 {
+            bail!("{} is of a newer version (format {}); use that version", path.display(), memory.format);
+        }
+        Ok(memory)
+    }
+
+    /// Writes it durably.
+    pub fn remember(&self, memory: &Memory) -> anyhow::Result<()> {
+        durable::write(&self.path("world.json"), &serde_json::to_vec_pretty(memory)?).context("cannot write world.json")
+    }
+
+    /// 32 random bytes in a file, minted at the first call.
+    pub fn secret(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let path = self.path("keys").join(name);
+        if !path.exists() {
+            durable::write(&path, &crypto::random::<32>()).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(path)
+    }
+}

@@ -1,0 +1,234 @@
+//! A server under test, and small clients that see exactly what is on the wire.
+
+pub mod corpus;
+pub mod imap;
+pub mod needles;
+pub mod smtp;
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// No single wait of a test may take longer.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The executable under test.
+pub fn sealpost() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_sealpost"))
+}
+
+/// A path from the root of the project.
+pub fn project(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+/// True where the program can be run; panics instead of returning false where tools are required.
+pub fn have(program: &str) -> bool {
+    let there = Command::new("sh").args(["-c", &format!("command -v {program}")]).output().unwrap().status.success();
+    let required = std::env::var("SEALPOST_REQUIRE_TOOLS").is_ok_and(|v| v == "1");
+    assert!(there || !required, "{program} is required but not installed");
+    if !there {
+        eprintln!("{program} is not installed: this test proves nothing here");
+    }
+    there
+}
+
+/// A running `sealpost up`.
+pub struct Server {
+    /// Holds `state/` and whatever a test puts beside it.
+    pub dir: TempDir,
+    options: Options,
+    up: Option<Up>,
+}
+
+struct Up {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+/// How to start.
+#[derive(Clone)]
+pub struct Options {
+    manifests: PathBuf,
+    replicas: u16,
+}
+
+impl Options {
+    /// With the project's own samples.
+    pub fn samples() -> Self {
+        Self { manifests: project("config/samples"), replicas: 1 }
+    }
+
+    /// With the manifests of the benchmark: five mailboxes at example.test, password `pass`.
+    pub fn bench() -> Self {
+        Self { manifests: project("bench/manifests"), replicas: 1 }
+    }
+
+    /// With so many IMAP processes.
+    pub fn replicas(self, replicas: u16) -> Self {
+        Self { replicas, ..self }
+    }
+
+    /// With other manifests.
+    pub fn manifests(self, manifests: impl Into<PathBuf>) -> Self {
+        Self { manifests: manifests.into(), ..self }
+    }
+
+    /// Starts a server and waits until it serves.
+    pub fn start(self) -> Server {
+        let dir = tempfile::tempdir().unwrap();
+        let mut server = Server { dir, options: self, up: None };
+        server.start();
+        server
+    }
+}
+
+impl Server {
+    /// The state folder.
+    pub fn state(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    /// Starts `up` on the state folder and waits until it says that it is ready.
+    pub fn start(&mut self) {
+        let mut command = sealpost();
+        command.arg("up").arg("-f").arg(&self.options.manifests).arg("--state").arg(self.state());
+        command.args(["--ports", "auto", "--dev-plain", "--imap-replicas", &self.options.replicas.to_string()]);
+        let stderr = std::fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("up.err")).unwrap();
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let (send, lines) = channel();
+        std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+        self.up = Some(Up { child, lines });
+        self.wait_line("ready");
+    }
+
+    /// Waits for a line of `up` that starts with the text.
+    pub fn wait_line(&self, start: &str) -> String {
+        let until = Instant::now() + DEADLINE;
+        let up = self.up.as_ref().unwrap();
+        let mut seen = String::new();
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match up.lines.recv_timeout(left) {
+                Ok(line) if line.starts_with(start) => return line,
+                Ok(line) => seen += &(line + "\n"),
+                Err(_) => panic!("`up` never said `{start}`:\n{seen}\n{}", self.complaints()),
+            }
+        }
+    }
+
+    /// What `up` and its children had to complain about.
+    pub fn complaints(&self) -> String {
+        let mut text = std::fs::read_to_string(self.dir.path().join("up.err")).unwrap_or_default();
+        for log in std::fs::read_dir(self.state().join("log")).into_iter().flatten().flatten() {
+            let log = std::fs::read_to_string(log.path()).unwrap_or_default();
+            let bad = log.lines().filter(|l| l.contains("\"WARN\"") || l.contains("\"ERROR\""));
+            text.extend(bad.map(|l| format!("{l}\n")));
+        }
+        text
+    }
+
+    /// Ends `up` as Ctrl-C does, and waits for it.
+    pub fn stop(&mut self) {
+        if let Some(mut up) = self.up.take() {
+            signal(up.child.id(), "INT");
+            let status = wait(&mut up.child);
+            assert!(status.success(), "`up` ended with {status}\n{}", self.complaints());
+        }
+    }
+
+    /// Ends everything and starts it again.
+    pub fn restart(&mut self) {
+        self.stop();
+        self.start();
+    }
+
+    /// `sealpost status -o json`.
+    pub fn status(&self) -> Value {
+        let output = self.sealpost(&["status", "-o", "json"]);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"))
+    }
+
+    /// Runs a subcommand on this state folder.
+    pub fn sealpost(&self, args: &[&str]) -> Output {
+        sealpost().args(args).arg("--state").arg(self.state()).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Where something listens.
+    pub fn endpoint(&self, name: &str) -> SocketAddr {
+        let status = self.status();
+        let address = status["endpoints"][name].as_str().unwrap_or_else(|| panic!("no endpoint {name}: {status}"));
+        address.parse().unwrap()
+    }
+
+    /// The process id of a child.
+    pub fn pid(&self, name: &str) -> Option<u32> {
+        self.status()["pids"][name].as_u64().map(|pid| u32::try_from(pid).unwrap())
+    }
+
+    /// `kill -9` of a child. Proves that it was alive, and waits until it is gone.
+    pub fn kill(&self, name: &str) {
+        let pid = self.pid(name).unwrap_or_else(|| panic!("{name} does not run"));
+        signal(pid, "KILL");
+        wait_until("the process is gone", || !Path::new(&format!("/proc/{pid}")).exists());
+    }
+
+    /// An IMAP session in clear text, logged in.
+    pub fn imap(&self, user: &str, password: &str) -> imap::Client {
+        self.imap_at("imap-plain", user, password)
+    }
+
+    /// The same, at a listener of another replica.
+    pub fn imap_at(&self, endpoint: &str, user: &str, password: &str) -> imap::Client {
+        let mut client = imap::Client::connect(self.endpoint(endpoint));
+        client.ok(&format!("LOGIN \"{user}\" \"{password}\""));
+        client
+    }
+
+    /// An SMTP session.
+    pub fn smtp(&self) -> smtp::Client {
+        smtp::Client::connect(self.endpoint("mx"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut up) = self.up.take() {
+            signal(up.child.id(), "INT");
+            let _ = wait(&mut up.child);
+        }
+        if std::thread::panicking() {
+            eprintln!("--- complaints of the server\n{}", self.complaints());
+        }
+    }
+}
+
+fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
+    assert!(status.success(), "cannot signal {pid}");
+}
+
+fn wait(child: &mut Child) -> std::process::ExitStatus {
+    let mut status = None;
+    wait_until("the process ends", || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    });
+    status.unwrap()
+}
+
+/// Polls a condition that no event announces, until [`DEADLINE`].
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + DEADLINE;
+    while !holds() {
+        assert!(Instant::now() < until, "never happened: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

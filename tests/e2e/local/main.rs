@@ -1,0 +1,14 @@
+//! Black-box tests of `sealpost up`: real processes, real sockets, real clients, real `kill -9`.
+//!
+//! Every test starts its own server on a state folder and ports of its own. Tests that need a program (`curl`, `swaks`,
+//! `mbsync`, `npm`) say so and pass without it, unless `SEALPOST_REQUIRE_TOOLS=1`: then its absence fails them.
+
+mod harness;
+
+mod corpus;
+mod crashes;
+mod errors;
+mod first_light;
+mod live;
+mod nothing_seen;
+mod scopes;
