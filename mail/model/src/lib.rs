@@ -12,6 +12,7 @@ mod columns;
 mod directory;
 mod flags;
 mod ids;
+pub mod plan;
 mod uidset;
 pub mod verbs;
 
@@ -25,4 +26,5 @@ pub use ids::{
     BootId, ContentId, DeliveryId, FolderId, Generation, IdError, KeysetId, MailboxId, ModSeq, ServerId, SessionId,
     ShardId, SlotId, Term, TxId, Uid, UidValidity,
 };
+pub use plan::{Binding, Bindings, Finding, ObjectRef, Plan, World};
 pub use uidset::{UidSet, UidSetError};
