@@ -37,7 +37,7 @@ const FREE: [&str; 3] = ["sealpost", "xtask", "e2e"];
 /// Libraries that only these crates name.
 const NAMED_ONLY_IN: [(&str, &[&str]); 4] = [
     ("kube", &["api", "operator", "sealpost"]),
-    ("rusqlite", &["store"]),
+    ("rusqlite", &["store", "sys"]),
     ("libsqlite3-sys", &["store", "sys"]),
     ("aws-sdk-s3", &["sidecar"]),
 ];

@@ -40,6 +40,11 @@ impl FilesError {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }
 
+    /// True where another process holds a lock.
+    pub fn is_held(&self) -> bool {
+        matches!(self, Self::Locked { .. })
+    }
+
     /// What should happen next.
     pub fn class(&self) -> Class {
         match self {

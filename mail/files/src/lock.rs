@@ -23,9 +23,8 @@ pub struct LockFile {
     _file: File,
 }
 
-/// Takes the lock at `path` (the file is made if it is missing) or says at once who has it. `holder` tells people what to
-/// stop, for example `sealpost up`; the process id is added.
-pub fn lock_exclusive(path: &Path, holder: &str) -> Result<LockFile, FilesError> {
+/// Takes the lock at `path` (the file is made if it is missing) or says at once which process has it.
+pub fn lock_exclusive(path: &Path) -> Result<LockFile, FilesError> {
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -41,14 +40,14 @@ pub fn lock_exclusive(path: &Path, holder: &str) -> Result<LockFile, FilesError>
         }
         Err(e) => return Err(FilesError::io("lock", path)(e.into())),
     }
-    write_holder(&mut file, holder).map_err(FilesError::io("write", path))?;
+    write_holder(&mut file).map_err(FilesError::io("write", path))?;
     Ok(LockFile { _file: file })
 }
 
-fn write_holder(file: &mut File, holder: &str) -> io::Result<()> {
+fn write_holder(file: &mut File) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
-    writeln!(file, "{holder} (process {})", std::process::id())
+    writeln!(file, "process {}", std::process::id())
 }
 
 fn read_holder(file: &mut File) -> String {

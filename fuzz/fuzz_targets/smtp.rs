@@ -1,0 +1,6 @@
+//! Any bytes are a command line, the content of a DATA, and a message. Run: `cargo +nightly fuzz run smtp`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|raw: &[u8]| smtp::parse(raw));
