@@ -13,7 +13,11 @@ use std::process::ExitCode;
 static ALLOCATOR: sys::ZeroOnFree = sys::ZeroOnFree;
 
 fn main() -> ExitCode {
-    sys::sqlite_hygiene();
+    if let Err(error) = sys::sqlite::install_allocator() {
+        eprintln!("sealpost: {error}");
+        return ExitCode::FAILURE;
+    }
+    sys::process::overwrite_freed_c_memory();
     tls::install_provider();
     commands::run(args::parse())
 }

@@ -40,7 +40,7 @@ where
     Fut: Future<Output = anyhow::Result<()>>,
 {
     crate::logging::role();
-    let hardened = sys::harden_process();
+    let hardened = sys::process::harden_process();
     tracing::info!(?hardened, "process hardened");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {

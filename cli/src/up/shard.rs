@@ -52,8 +52,7 @@ impl Shard {
 
     async fn call(&self, method: Method, path: &str, body: Vec<u8>) -> anyhow::Result<(StatusCode, Bytes)> {
         let tcp = TcpStream::connect(self.address).await.context("the shard cannot be reached")?;
-        let name = rustls::pki_types::ServerName::try_from("localhost")?;
-        let stream = TlsConnector::from(self.tls.clone()).connect(name, tcp).await?;
+        let stream = TlsConnector::from(self.tls.clone()).connect(tls::internal_name(), tcp).await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let request = Request::builder()
             .method(method)

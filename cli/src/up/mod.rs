@@ -1,0 +1,150 @@
+//! `sealpost up`: a whole mail server on one machine, from the manifests a cluster would get.
+//!
+//! It plays the operator (see [`reconcile`]) and the kubelet (see [`child`]): one process per role, on loopback, restarted
+//! with backoff, stopped front ends first. Everything it keeps is under one folder (see [`state`]).
+
+mod child;
+mod objects;
+mod pki;
+mod plane;
+mod ports;
+mod reconcile;
+mod serve;
+mod shard;
+mod state;
+mod status;
+
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+pub use status::Status;
+
+use crate::args::Up;
+use crate::control::{Ask, Told};
+use plane::Plane;
+use ports::Chooser;
+use reconcile::Reconciler;
+use state::StateDir;
+
+/// How often manifests are looked at, and what failed is tried again.
+const PERIOD: Duration = Duration::from_secs(1);
+/// How long the first start may take: opening directories, the first keys (Argon2id), certificates.
+const START: Duration = Duration::from_secs(60);
+
+/// Runs until Ctrl-C or SIGTERM.
+pub async fn run(options: Up) -> anyhow::Result<()> {
+    let manifests = objects::read(&options.files)?;
+    objects::server(&manifests.objects)?;
+    let state = StateDir::open(&options.state)?;
+    let chooser = Chooser(options.ports);
+    chooser.check(options.imap_replicas, options.dev_plain)?;
+    let mut memory = state.recall()?;
+    let objects = objects::merge(manifests.objects.clone(), &mut memory.objects)?;
+    let server = objects::server(&objects.all)?;
+    let pki = pki::prepare(&state, &memory.server, server, &objects.all)?;
+    let listener = serve::listen(state.root())?;
+
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut plane = Plane::new(&state, &memory.server, server, pki, chooser)?;
+    let mut reconciler = Reconciler::new(state, memory, options.files.clone(), manifests.objects)?;
+    let started = async {
+        tokio::time::timeout(START, start(&mut plane, &mut reconciler, &options)).await.context("the server does not start")?
+    };
+    let result = tokio::select! {
+        started = started => started,
+        _ = interrupt.recv() => Err(anyhow::anyhow!("interrupted")),
+        _ = terminate.recv() => Err(anyhow::anyhow!("terminated")),
+    };
+    if let Err(error) = result {
+        plane.stop().await;
+        return Err(error);
+    }
+    print!("{}", plane.greeting(&reconciler));
+
+    let (send, mut questions) = mpsc::channel(16);
+    let socket = tokio::spawn(serve::serve(listener, send));
+    let mut tick = tokio::time::interval(PERIOD);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut current = true;
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+            _ = tick.tick() => current = settle(&mut reconciler, &plane).await,
+            Some((ask, back)) = questions.recv() => {
+                let told = answer(ask, &mut reconciler, &plane, current).await;
+                let _ = back.send(told);
+            }
+        }
+    }
+    socket.abort();
+    println!("stopping");
+    plane.stop().await;
+    println!("stopped; everything is kept in {}", options.state.display());
+    Ok(())
+}
+
+async fn start(plane: &mut Plane, reconciler: &mut Reconciler, options: &Up) -> anyhow::Result<()> {
+    plane.start_primary(&reconciler.state).await?;
+    reconciler.reconcile(&plane.shard()?).await?;
+    plane.start_secondaries(&reconciler.state, options).await
+}
+
+/// One reconciliation; true where the shard has what is declared.
+async fn settle(reconciler: &mut Reconciler, plane: &Plane) -> bool {
+    // While the primary restarts there is nothing to reconcile with; the next tick tries again.
+    let Ok(shard) = plane.shard() else { return false };
+    match reconciler.reconcile(&shard).await {
+        Ok(current) => current,
+        Err(error) => {
+            tracing::warn!(error = format!("{error:#}"), "the directory could not be brought up to date; trying again");
+            false
+        }
+    }
+}
+
+async fn answer(ask: Ask, reconciler: &mut Reconciler, plane: &Plane, current: bool) -> Told {
+    match ask {
+        Ask::Status => {
+            let mut status = plane.status();
+            status.ready &= current;
+            status.mailboxes.clone_from(&reconciler.mailboxes);
+            status.findings.clone_from(&reconciler.findings);
+            Told::Status(status)
+        }
+        Ask::Awaiting(address) => {
+            reconciler.awaiting(&address).map_or_else(Told::Refused, |id| Told::Done(id.to_string()))
+        }
+        Ask::Delete { kind, name } => match reconciler.delete(&kind, &name) {
+            Ok(done) => {
+                settle(reconciler, plane).await;
+                Told::Done(done)
+            }
+            Err(why) => Told::Refused(why),
+        },
+        Ask::Keys { address, keys } => match install(&address, keys, reconciler, plane).await {
+            Ok(()) => Told::Done(format!("{address} has its keys")),
+            Err(why) => Told::Refused(why),
+        },
+    }
+}
+
+async fn install(
+    address: &model::Address,
+    keys: String,
+    reconciler: &mut Reconciler,
+    plane: &Plane,
+) -> Result<(), String> {
+    let id = reconciler.awaiting(address)?;
+    let later = |error: anyhow::Error| format!("the shard cannot take keys now: {error:#}\n  try again in a moment");
+    let shard = plane.shard().map_err(later)?;
+    if !shard.install_keys(id, keys.into_bytes()).await.map_err(later)? {
+        return Err(format!("{address} has its keys already"));
+    }
+    settle(reconciler, plane).await;
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! Accepting connections: bounded in number, owned, and ended together.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::SecondaryError;
+
+/// Connections of one process: each costs some 30 KiB when idle.
+const MAX_CONNECTIONS: usize = 20_000;
+/// Connections of one client network (IPv4 address, IPv6 /64): a household or an office behind one address.
+const MAX_PER_NETWORK: usize = 2_000;
+/// After an accept failed (no descriptors left), so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Binds an address, with an error that names it.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, SecondaryError> {
+    TcpListener::bind(address).await.map_err(|source| SecondaryError::Bind { address, source })
+}
+
+/// How many connections there are, by network.
+#[derive(Clone, Default)]
+pub struct Census(Arc<Mutex<Counts>>);
+
+#[derive(Default)]
+struct Counts {
+    all: usize,
+    by_network: std::collections::HashMap<IpAddr, usize>,
+}
+
+/// One counted connection.
+pub struct Counted {
+    census: Census,
+    network: IpAddr,
+}
+
+impl Census {
+    /// Counts a connection; none where there are too many.
+    pub fn enter(&self, peer: IpAddr) -> Option<Counted> {
+        let network = network(peer);
+        let mut counts = self.0.lock().ok()?;
+        let here = counts.by_network.get(&network).copied().unwrap_or(0);
+        // Loopback is ourselves and our proxies.
+        if counts.all >= MAX_CONNECTIONS || (here >= MAX_PER_NETWORK && !network.is_loopback()) {
+            return None;
+        }
+        counts.all += 1;
+        counts.by_network.insert(network, here + 1);
+        Some(Counted { census: self.clone(), network })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let Ok(mut counts) = self.census.0.lock() else { return };
+        counts.all -= 1;
+        if let Some(here) = counts.by_network.get_mut(&self.network) {
+            *here -= 1;
+            if *here == 0 {
+                counts.by_network.remove(&self.network);
+            }
+        }
+    }
+}
+
+/// What one subscriber is likely to have: an IPv4 address, or an IPv6 /64.
+pub fn network(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(v6) if !v6.is_loopback() => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+        other => other,
+    }
+}
+
+/// Serves each connection with a task of its own until `stop`.
+pub async fn serve<F, Fut>(
+    listener: TcpListener,
+    census: Census,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    handle: F,
+) where
+    F: Fn(TcpStream, SocketAddr) -> Fut,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections");
+                let _ = tokio::time::timeout(ACCEPT_PAUSE, stop.cancelled()).await;
+                continue;
+            }
+        };
+        // Dropped at once: a client over the limit sees the connection closed and tries again later.
+        let Some(counted) = census.enter(peer.ip()) else { continue };
+        let _ = stream.set_nodelay(true);
+        let session = handle(stream, peer);
+        tasks.spawn(async move {
+            session.await;
+            drop(counted);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_network_cannot_take_every_place() {
+        let census = Census::default();
+        let peer: IpAddr = "2001:db8::1".parse().unwrap();
+        let neighbour: IpAddr = "2001:db8::2".parse().unwrap();
+        let other: IpAddr = "2001:db8:0:1::1".parse().unwrap();
+        let all: Vec<_> = (0..MAX_PER_NETWORK).map(|_| census.enter(peer).unwrap()).collect();
+        assert!(census.enter(neighbour).is_none());
+        assert!(census.enter(other).is_some());
+        drop(all);
+        assert!(census.enter(neighbour).is_some());
+    }
+}

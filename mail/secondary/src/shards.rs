@@ -1,0 +1,87 @@
+//! The wires to all shards.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::verbs::{Attach, Failure, Hint};
+use model::{Directory, MailboxId, SessionId, ShardId};
+use tls::Identity;
+use wire::{ClientConfig, Events, HelloReply, LiveSession, ShardClient};
+
+use crate::directory::Routes;
+use crate::imap::Sessions;
+use crate::{Config, SecondaryError};
+
+/// One client per shard. Clones share them.
+#[derive(Clone)]
+pub struct Shards(Arc<BTreeMap<ShardId, ShardClient>>);
+
+impl Shards {
+    /// Starts to connect to every shard.
+    pub fn connect(
+        config: &Config,
+        identity: &Identity,
+        routes: &Routes,
+        sessions: &Sessions,
+    ) -> Result<Self, SecondaryError> {
+        let mut clients = BTreeMap::new();
+        for shard in &config.shards {
+            let to = ClientConfig { shard: shard.id, address: shard.address.clone(), identity: identity.clone() };
+            let heard = Heard { shard: shard.id, routes: routes.clone(), sessions: sessions.clone() };
+            clients.insert(shard.id, ShardClient::connect(to, Arc::new(heard))?);
+        }
+        Ok(Self(Arc::new(clients)))
+    }
+
+    /// The way to a shard.
+    pub fn get(&self, shard: ShardId) -> Option<&ShardClient> {
+        self.0.get(&shard)
+    }
+}
+
+/// What a shard says unasked.
+struct Heard {
+    shard: ShardId,
+    routes: Routes,
+    sessions: Sessions,
+}
+
+impl Events for Heard {
+    fn connected(&self, hello: &HelloReply) {
+        tracing::info!(shard = %self.shard, boot = %hello.boot, "connected");
+        // Hints may have been lost; and a sync brings back the key of a session whose primary restarted.
+        self.sessions.resync(self.shard);
+    }
+
+    fn disconnected(&self) {
+        tracing::info!(shard = %self.shard, "disconnected");
+    }
+
+    fn live_sessions(&self) -> Vec<LiveSession> {
+        self.sessions.of_shard(self.shard)
+    }
+
+    fn changed(&self, mailbox: MailboxId, hint: Hint) {
+        self.sessions.changed(mailbox, &hint);
+    }
+
+    fn directory(&self, directory: Arc<Directory>) {
+        self.routes.offer(directory);
+    }
+
+    fn revoked(&self, session: SessionId) {
+        self.sessions.revoked(session);
+    }
+
+    fn draining(&self) {
+        tracing::info!(shard = %self.shard, "the shard is about to stop");
+    }
+
+    async fn reattach(&self, session: SessionId, hello: &HelloReply) -> Result<Attach, Failure> {
+        self.sessions.reattach(session, hello)
+    }
+
+    async fn key_query(&self, mailbox: MailboxId, nonce: [u8; 16], hello: &HelloReply) -> Option<Attach> {
+        self.sessions.key(mailbox, nonce, hello)
+    }
+}

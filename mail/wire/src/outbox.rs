@@ -1,0 +1,177 @@
+//! What waits to be written to a socket, and the one task that writes it.
+//!
+//! Two ways in. The *queue* is bounded and makes its callers wait: answers and bodies. The *urgent* part never waits, as
+//! each of its kinds is bounded by something else: credit and cancels by the streams, a pong by being one, hints by
+//! coalescing per mailbox, the directory by replacing its predecessor. Urgent messages overtake the queue.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures_util::{Sink, SinkExt};
+use model::verbs::Hint;
+use model::{Directory, MailboxId};
+use tokio::sync::{Notify, mpsc};
+
+use crate::WireError;
+use crate::codec::encode;
+use crate::limits::{MAX_DIRECTORY, MAX_HINT_FOLDERS, MAX_REPLY, QUEUE};
+use crate::proto::ToSecondary;
+
+/// Where messages for a socket are put.
+#[derive(Debug, Clone)]
+pub struct Outbox {
+    queue: mpsc::Sender<Bytes>,
+    urgent: Arc<Urgent>,
+}
+
+/// Takes them out and writes them.
+#[derive(Debug)]
+pub struct Writer {
+    queue: mpsc::Receiver<Bytes>,
+    urgent: Arc<Urgent>,
+}
+
+#[derive(Debug, Default)]
+struct Urgent {
+    backlog: Mutex<Backlog>,
+    ready: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Backlog {
+    messages: Vec<Bytes>,
+    pong: Option<Bytes>,
+    changed: BTreeMap<MailboxId, Hint>,
+    directory: Option<Arc<Directory>>,
+}
+
+/// Both ends for one socket.
+pub fn outbox() -> (Outbox, Writer) {
+    let (sender, queue) = mpsc::channel(QUEUE);
+    let urgent = Arc::new(Urgent::default());
+    (Outbox { queue: sender, urgent: urgent.clone() }, Writer { queue, urgent })
+}
+
+impl Outbox {
+    /// Waits for room in the queue; an error once the socket is gone.
+    pub async fn send(&self, message: Bytes) -> Result<(), WireError> {
+        self.queue.send(message).await.map_err(|_| WireError::Closed)
+    }
+
+    /// Credit, cancels, key queries and their answers.
+    pub fn urgent(&self, message: Bytes) {
+        self.put(|backlog| backlog.messages.push(message));
+    }
+
+    /// The answer to any number of pings.
+    pub fn pong(&self, message: Bytes) {
+        self.put(|backlog| backlog.pong = Some(message));
+    }
+
+    /// A hint, merged with one that waits already.
+    pub fn changed(&self, mailbox: MailboxId, hint: Hint) {
+        self.put(|backlog| match backlog.changed.get_mut(&mailbox) {
+            Some(waiting) => merge(waiting, hint),
+            None => drop(backlog.changed.insert(mailbox, hint)),
+        });
+    }
+
+    /// The directory, in place of one that waits already.
+    pub fn directory(&self, directory: Arc<Directory>) {
+        self.put(|backlog| backlog.directory = Some(directory));
+    }
+
+    fn put(&self, change: impl FnOnce(&mut Backlog)) {
+        change(&mut self.urgent.backlog.lock().unwrap_or_else(PoisonError::into_inner));
+        self.urgent.ready.notify_one();
+    }
+}
+
+/// Both hints in one. No folders means any folder, and any stays any.
+fn merge(waiting: &mut Hint, hint: Hint) {
+    waiting.modseq = waiting.modseq.max(hint.modseq);
+    if waiting.folders.is_empty() || hint.folders.is_empty() {
+        waiting.folders.clear();
+        return;
+    }
+    for folder in hint.folders {
+        if !waiting.folders.contains(&folder) {
+            waiting.folders.push(folder);
+        }
+    }
+    if waiting.folders.len() > MAX_HINT_FOLDERS {
+        waiting.folders.clear();
+    }
+}
+
+impl Writer {
+    /// Writes until the socket breaks or every [`Outbox`] is gone. What waits is written together and flushed once.
+    pub async fn run<S>(mut self, mut sink: S) -> Result<(), WireError>
+    where
+        S: Sink<Bytes, Error = WireError> + Unpin,
+    {
+        let mut batch = Vec::with_capacity(QUEUE);
+        loop {
+            tokio::select! {
+                () = self.urgent.ready.notified() => {}
+                taken = self.queue.recv_many(&mut batch, QUEUE) => if taken == 0 {
+                    return Ok(());
+                }
+            }
+            for message in self.urgent.take()? {
+                sink.feed(message).await?;
+            }
+            for message in batch.drain(..) {
+                sink.feed(message).await?;
+            }
+            sink.flush().await?;
+        }
+    }
+}
+
+impl Urgent {
+    fn take(&self) -> Result<Vec<Bytes>, WireError> {
+        let backlog = std::mem::take(&mut *self.backlog.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut messages = backlog.messages;
+        messages.extend(backlog.pong);
+        if let Some(directory) = backlog.directory {
+            messages.push(encode(&ToSecondary::Directory(directory), MAX_DIRECTORY)?);
+        }
+        for (mailbox, hint) in backlog.changed {
+            messages.push(encode(&ToSecondary::Changed { mailbox, hint }, MAX_REPLY)?);
+        }
+        Ok(messages)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::merge;
+    use crate::limits::MAX_HINT_FOLDERS;
+    use model::verbs::Hint;
+    use model::{FolderId, ModSeq};
+
+    fn hint(modseq: u64, folders: &[i64]) -> Hint {
+        Hint { modseq: ModSeq(modseq), folders: folders.iter().map(|&id| FolderId(id)).collect() }
+    }
+
+    #[test]
+    fn hints_of_a_mailbox_become_one() {
+        let mut waiting = hint(5, &[1]);
+        merge(&mut waiting, hint(4, &[2, 1]));
+        assert_eq!(waiting, hint(5, &[1, 2]));
+        merge(&mut waiting, hint(9, &[]));
+        assert_eq!(waiting, hint(9, &[]));
+        merge(&mut waiting, hint(10, &[3]));
+        assert_eq!(waiting, hint(10, &[]), "any folder stays any");
+    }
+
+    #[test]
+    fn a_hint_of_too_many_folders_means_any() {
+        let mut waiting = hint(1, &[0]);
+        let many: Vec<i64> = (1..=MAX_HINT_FOLDERS as i64).collect();
+        merge(&mut waiting, hint(2, &many));
+        assert_eq!(waiting, hint(2, &[]));
+    }
+}
