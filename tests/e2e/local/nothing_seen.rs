@@ -69,9 +69,9 @@ fn after_a_whole_life_no_word_of_mail_password_or_key_is_on_disk() {
 fn dek_forms(server: &crate::harness::Server) -> Vec<Vec<u8>> {
     let mut forms = Vec::new();
     for folder in walk(&server.state()).into_iter().filter(|p| p.file_name().is_some_and(|n| n == "keys.json")) {
-        let keyset: crypto::Keyset = serde_json::from_slice(&std::fs::read(folder).unwrap()).unwrap();
-        let Ok(unlocked) = keyset.unlock(&crypto::Secret::chosen("pass")) else { continue };
-        let dek = unlocked.dek.expose().to_vec();
+        let keyset = crypto::Keyset::from_json(&std::fs::read(folder).unwrap()).unwrap();
+        let Ok(unlocked) = keyset.unlock(&crypto::Secret::new("pass")) else { continue };
+        let dek = unlocked.dek.bytes().to_vec();
         forms.push(data_encoding::HEXLOWER.encode(&dek).into_bytes());
         forms.push(data_encoding::BASE64.encode(&dek).into_bytes());
         forms.push(dek);
