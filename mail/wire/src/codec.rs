@@ -1,5 +1,7 @@
 //! Values to messages and back.
 
+mod skim;
+
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,10 +20,11 @@ pub fn encode<T: Serialize>(value: &T, limit: usize) -> Result<Bytes, WireError>
 
 /// The value that a message carries, and nothing behind it.
 pub fn decode<T: DeserializeOwned>(message: &[u8]) -> Result<T, WireError> {
+    if !skim::is_shallow(message, MAX_DEPTH) {
+        return Err(WireError::Protocol("a message that is cut off or nests too deep"));
+    }
     let mut rest = message;
-    let mut reader = rmp_serde::Deserializer::new(&mut rest);
-    reader.set_max_depth(MAX_DEPTH);
-    let value = T::deserialize(&mut reader)?;
+    let value = T::deserialize(&mut rmp_serde::Deserializer::new(&mut rest))?;
     if rest.is_empty() { Ok(value) } else { Err(WireError::Protocol("bytes behind a message")) }
 }
 

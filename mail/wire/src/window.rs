@@ -90,6 +90,11 @@ impl<T> InboxSender<T> {
         let _ = self.pieces.send((piece, size));
         true
     }
+
+    /// The last piece, which has no size and needs no credit.
+    pub fn end(&self, piece: T) {
+        let _ = self.pieces.send((piece, 0));
+    }
 }
 
 impl<T> Inbox<T> {
@@ -139,6 +144,17 @@ mod tests {
         assert!(!sender.push(99, PIECE));
         let (first, grant) = receiver.next().await.unwrap();
         assert_eq!((first, grant), (0, Some(PIECE as u32)));
+    }
+
+    #[tokio::test]
+    async fn an_end_fits_into_a_full_inbox() {
+        let (sender, mut receiver) = inbox();
+        assert!(sender.push("all", 2 * WINDOW));
+        sender.end("end");
+        drop(sender);
+        assert_eq!(receiver.next().await.unwrap().0, "all");
+        assert_eq!(receiver.next().await.unwrap().0, "end");
+        assert!(receiver.next().await.is_none());
     }
 
     #[tokio::test]

@@ -110,8 +110,7 @@ impl Lane {
     /// Ends a FETCH.
     pub fn end(&self, id: u32, result: Result<(), Failure>) {
         if let Some(Waiting::Fetch(inbox)) = self.lock().as_mut().and_then(|waiting| waiting.remove(&id)) {
-            // The end has no size, so it always fits.
-            let _ = inbox.push(FetchStep::End(result), 0);
+            inbox.end(FetchStep::End(result));
         }
     }
 

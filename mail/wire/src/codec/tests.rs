@@ -72,6 +72,40 @@ fn a_message_over_the_limit_is_not_written() {
 }
 
 #[test]
+fn every_form_of_a_value_is_stepped_over() {
+    let forms: [&[u8]; 20] = [
+        b"\x7f",
+        b"\xff",
+        b"\xc0",
+        b"\xc3",
+        b"\xa1x",
+        b"\xc4\x01x",
+        b"\xc5\x00\x01x",
+        b"\xc6\0\0\0\x01x",
+        b"\xd9\x01x",
+        b"\xc7\x01\x05x",
+        b"\xcc\xff",
+        b"\xcd\xff\xff",
+        b"\xca\0\0\0\0",
+        b"\xcb\0\0\0\0\0\0\0\0",
+        b"\xd4\x05x",
+        b"\xd8\x050123456789abcdef",
+        b"\x91\xc0",
+        b"\xdc\x00\x01\xc0",
+        b"\xde\x00\x01\xc0\xc0",
+        b"\x80",
+    ];
+    for form in forms {
+        let mut pair = vec![0x92];
+        pair.extend_from_slice(form);
+        pair.extend_from_slice(form);
+        assert!(super::skim::is_shallow(&pair, 2), "{form:?}");
+        assert!(!super::skim::is_shallow(&pair[..pair.len() - 1], 2), "{form:?} cut off");
+    }
+    assert!(super::skim::is_shallow(b"\x91\x91\xc0", 2) && !super::skim::is_shallow(b"\x91\x91\x91\xc0", 2));
+}
+
+#[test]
 fn nesting_ends_before_the_stack_does() {
     let start = encode(&search(SearchKey::Body("marker".to_owned())), MAX_REQUEST).unwrap();
     let inner = b"\x81\xa4Body\xa6marker";
@@ -82,6 +116,7 @@ fn nesting_ends_before_the_stack_does() {
         message.extend_from_slice(&start[at..]);
         message
     };
-    assert!(decode::<ToPrimary>(&nested(50)).is_ok());
+    assert!(decode::<ToPrimary>(&nested(200)).is_ok());
+    assert!(decode::<ToPrimary>(&nested(1000)).is_err());
     assert!(decode::<ToPrimary>(&nested(100_000)).is_err());
 }

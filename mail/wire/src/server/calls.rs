@@ -163,8 +163,8 @@ impl<S: Service> Calls<S> {
         let mut streams = self.streams.lock();
         match streams.get(&id) {
             Some(Stream::Body(body)) => {
-                // Without size it always fits; and with the sender gone no second end can follow.
-                let _ = body.push(step, 0);
+                body.end(step);
+                // With the sender gone no second end can follow.
                 streams.remove(&id);
             }
             Some(Stream::Fetch { stop, .. }) if matches!(step, BodyStep::Cancelled) => stop.cancel(),

@@ -49,6 +49,7 @@ async fn a_call_in_flight_is_asked_again() {
     let request = Request::Select { name: "wait".to_owned(), read_only: true };
     let asking = tokio::spawn(async move { client.request(SESSION, request).await });
     let shard = first.shard.clone();
+    soon(shard.running.subscribe().wait_for(|n| *n == 1)).await.unwrap();
     let killing = tokio::spawn(first.kill());
     secondary.heard(|told| *told == Told::Disconnected).await;
     // The old handler runs to its end although nobody waits for its answer.

@@ -33,8 +33,8 @@ pub struct FakeShard {
     pub directory: Mutex<Option<Arc<Directory>>>,
     /// What FETCH has given to its senders, in bytes.
     pub sent: AtomicU64,
-    /// How many FETCH handlers run.
-    pub fetching: watch::Sender<usize>,
+    /// How many handlers of FETCH, and of requests that wait, run.
+    pub running: watch::Sender<usize>,
     pub links: watch::Sender<Vec<(Caller, PushHandle)>>,
     pub live: watch::Sender<Option<Vec<LiveSession>>>,
     /// Releases requests that were told to wait (SELECT of `wait`).
@@ -51,7 +51,7 @@ impl FakeShard {
             settled: Mutex::default(),
             directory: Mutex::default(),
             sent: AtomicU64::new(0),
-            fetching: watch::channel(0).0,
+            running: watch::channel(0).0,
             links: watch::channel(Vec::new()).0,
             live: watch::channel(None).0,
             release: Notify::new(),
@@ -156,6 +156,7 @@ impl Service for FakeShard {
             }
             Request::Select { name, .. } if name == "panic" => panic!("as asked"),
             Request::Select { .. } => {
+                let _counted = Counted::new(&self.running);
                 self.release.notified().await;
                 Ok(Answer::Done)
             }
@@ -164,7 +165,7 @@ impl Service for FakeShard {
     }
 
     async fn fetch(&self, _: &Caller, session: SessionId, fetch: Fetch, mut out: FetchSender) -> Result<(), Failure> {
-        let _counted = Counted::new(&self.fetching);
+        let _counted = Counted::new(&self.running);
         self.check(session)?;
         let size = fetch.view.folder.0 as u64;
         out.send(FetchEvent::Head {

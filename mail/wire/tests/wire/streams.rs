@@ -92,12 +92,12 @@ async fn a_stream_that_is_dropped_ends_at_the_shard() {
     let world = World::new();
     let served = world.serve(1).await;
     let (client, _) = world.attached(served.address).await;
-    let mut fetching = served.shard.fetching.subscribe();
+    let mut running = served.shard.running.subscribe();
     let mut stream = client.fetch(SESSION, fetch(50 * MB as i64));
     soon(stream.next()).await.unwrap().unwrap();
-    soon(fetching.wait_for(|n| *n == 1)).await.unwrap();
+    soon(running.wait_for(|n| *n == 1)).await.unwrap();
     drop(stream);
-    soon(fetching.wait_for(|n| *n == 0)).await.unwrap();
+    soon(running.wait_for(|n| *n == 0)).await.unwrap();
     served.kill().await;
 }
 
