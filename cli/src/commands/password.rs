@@ -25,7 +25,8 @@ pub async fn run(options: Password) -> anyhow::Result<()> {
         refused(control::ask(&options.state, &Ask::Awaiting(address.clone())).await?)?;
     }
     let password = Secret::mint(&[]);
-    let recovery = options.recovery.then(|| Secret::mint(&password.tag().map(str::to_owned).into_iter().collect::<Vec<_>>()));
+    let recovery =
+        options.recovery.then(|| Secret::mint(&password.tag().map(str::to_owned).into_iter().collect::<Vec<_>>()));
     let keys = wrap(address, &password, recovery.as_ref())?;
     if options.offline {
         print!("{}", manifest(address, &keys));
@@ -68,7 +69,11 @@ async fn show(password: &Secret, recovery: Option<&Secret>, offline: bool) -> an
     if !terminal {
         return Ok(());
     }
-    writeln!(out, "It is stored nowhere. Without it{} the mail is lost.", if recovery.is_some() { " and the recovery key" } else { "" })?;
+    writeln!(
+        out,
+        "It is stored nowhere. Without it{} the mail is lost.",
+        if recovery.is_some() { " and the recovery key" } else { "" }
+    )?;
     for left in (1..=SHOWN.as_secs()).rev() {
         write!(out, "\rwiped from this screen in {left} s (Ctrl-C wipes it now) ")?;
         out.flush()?;

@@ -52,7 +52,9 @@ pub async fn run(options: Up) -> anyhow::Result<()> {
     let mut plane = Plane::new(&state, &memory.server, server, pki, chooser)?;
     let mut reconciler = Reconciler::new(state, memory, options.files.clone(), manifests.objects)?;
     let started = async {
-        tokio::time::timeout(START, start(&mut plane, &mut reconciler, &options)).await.context("the server does not start")?
+        tokio::time::timeout(START, start(&mut plane, &mut reconciler, &options))
+            .await
+            .context("the server does not start")?
     };
     let result = tokio::select! {
         started = started => started,

@@ -46,7 +46,12 @@ pub fn merge(declared: Vec<Object>, memory: &mut BTreeMap<String, Value>) -> any
 }
 
 /// Forgets an orphaned object; says why not otherwise.
-pub fn delete(memory: &mut BTreeMap<String, Value>, declared: &[Object], kind: &str, name: &str) -> Result<String, String> {
+pub fn delete(
+    memory: &mut BTreeMap<String, Value>,
+    declared: &[Object],
+    kind: &str,
+    name: &str,
+) -> Result<String, String> {
     let same = |reference: &str| reference.eq_ignore_ascii_case(&format!("{kind}/{name}"));
     if let Some(object) = declared.iter().find(|object| same(&object.reference().to_string())) {
         return Err(format!("{} is still declared\n  remove it from the manifests first", object.reference()));
@@ -88,7 +93,9 @@ pub fn server(objects: &[Object]) -> anyhow::Result<&api::MailServer> {
     match (servers.next(), servers.next()) {
         (Some(server), None) => Ok(server),
         (None, _) => bail!("the manifests declare no MailServer\n  start from config/samples"),
-        (Some(_), Some(_)) => bail!("the manifests declare several MailServers, `up` runs one\n  give -f one of them only"),
+        (Some(_), Some(_)) => {
+            bail!("the manifests declare several MailServers, `up` runs one\n  give -f one of them only")
+        }
     }
 }
 

@@ -151,7 +151,8 @@ impl Plane {
     /// What runs, and where.
     pub fn status(&self) -> Status {
         let mut status = Status { ready: self.primary.is_some() && !self.fronts.is_empty(), ..Status::default() };
-        let all = self.primary.iter().map(|primary| (primary, 0)).chain(self.fronts.iter().map(|(f, replica)| (f, *replica)));
+        let all =
+            self.primary.iter().map(|primary| (primary, 0)).chain(self.fronts.iter().map(|(f, replica)| (f, *replica)));
         for (child, replica) in all {
             let observed = child.observed();
             status.ready &= observed.endpoints.is_some();

@@ -41,7 +41,8 @@ impl Chooser {
             return Ok(());
         }
         let plain = dev_plain.then_some("imap-plain");
-        let imap = (0..replicas).flat_map(|replica| ["imaps", "imap"].into_iter().chain(plain).map(move |n| (n, replica)));
+        let imap =
+            (0..replicas).flat_map(|replica| ["imaps", "imap"].into_iter().chain(plain).map(move |n| (n, replica)));
         for (name, replica) in imap.chain([("mx", 0), ("wire", 0)]) {
             let address = self.choose(name, replica, &Endpoints::new());
             if let Err(error) = TcpListener::bind(address) {

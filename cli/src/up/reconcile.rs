@@ -38,7 +38,12 @@ pub struct Reconciler {
 
 impl Reconciler {
     /// A reconciler whose generations are higher than any before.
-    pub fn new(state: StateDir, mut memory: Memory, files: Vec<PathBuf>, declared: Vec<Object>) -> anyhow::Result<Self> {
+    pub fn new(
+        state: StateDir,
+        mut memory: Memory,
+        files: Vec<PathBuf>,
+        declared: Vec<Object>,
+    ) -> anyhow::Result<Self> {
         memory.generation = Generation { epoch: memory.generation.epoch + 1, seq: 0 };
         state.remember(&memory)?;
         Ok(Self {
@@ -57,12 +62,15 @@ impl Reconciler {
     /// Brings the shard to what is declared; true once the directory in force is the declared one.
     pub async fn reconcile(&mut self, shard: &Shard) -> anyhow::Result<bool> {
         self.read();
+        let mut settled = false;
         for _ in 0..MAX_PASSES {
             if !self.pass(shard).await? {
-                return Ok(true);
+                settled = true;
+                break;
             }
         }
-        Ok(false)
+        self.tell();
+        Ok(settled)
     }
 
     /// Removes an orphaned object.
@@ -80,7 +88,9 @@ impl Reconciler {
         };
         match self.mailboxes.get(&address.to_string()) {
             Some(mailbox) if mailbox.state == "AwaitingOwner" => Ok(id),
-            _ => Err(format!("{address} has its keys already\n  its owner changes the password, nobody can replace it")),
+            _ => {
+                Err(format!("{address} has its keys already\n  its owner changes the password, nobody can replace it"))
+            }
         }
     }
 
@@ -167,7 +177,13 @@ impl Reconciler {
         Ok(installed)
     }
 
-    fn observe(&mut self, plan: &Plan, objects: &Objects, keyed: &BTreeSet<MailboxId>, waiting: &BTreeMap<MailboxId, u64>) {
+    fn observe(
+        &mut self,
+        plan: &Plan,
+        objects: &Objects,
+        keyed: &BTreeSet<MailboxId>,
+        waiting: &BTreeMap<MailboxId, u64>,
+    ) {
         let mailboxes = plan.directory.mailboxes.iter().map(|(id, entry)| {
             let state = match entry.state {
                 model::MailboxState::Active if !keyed.contains(id) => "AwaitingOwner".to_owned(),
@@ -179,10 +195,18 @@ impl Reconciler {
         });
         self.mailboxes = mailboxes.collect();
         let orphaned = objects.orphaned.iter().map(|reference| {
-            format!("{reference} has no manifest any more; to remove it: sealpost delete {}", reference.replace('/', " "))
+            format!(
+                "{reference} has no manifest any more; to remove it: sealpost delete {}",
+                reference.replace('/', " ")
+            )
         });
-        let findings = plan.findings.iter().chain(&api::references(&objects.all)).map(ToString::to_string).collect::<Vec<_>>();
+        let findings =
+            plan.findings.iter().chain(&api::references(&objects.all)).map(ToString::to_string).collect::<Vec<_>>();
         self.findings = self.warnings.iter().cloned().chain(orphaned).chain(findings).collect();
+    }
+
+    /// Says what is new among the findings, once.
+    fn tell(&mut self) {
         for finding in &self.findings {
             if self.told.insert(finding.clone()) {
                 eprintln!("! {finding}");

@@ -21,7 +21,10 @@ pub fn listen(state: &Path) -> anyhow::Result<UnixListener> {
     let path = socket(state);
     let _ = std::fs::remove_file(&path);
     let listener = UnixListener::bind(&path).with_context(|| {
-        format!("cannot make the control socket {}\n  a socket's path may have 107 bytes: choose a shorter --state", path.display())
+        format!(
+            "cannot make the control socket {}\n  a socket's path may have 107 bytes: choose a shorter --state",
+            path.display()
+        )
     })?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)

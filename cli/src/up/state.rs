@@ -106,7 +106,8 @@ impl StateDir {
     pub fn secret(&self, name: &str) -> anyhow::Result<PathBuf> {
         let path = self.path("keys").join(name);
         if !path.exists() {
-            durable::write(&path, &crypto::random::<32>()).with_context(|| format!("cannot write {}", path.display()))?;
+            durable::write(&path, &crypto::random::<32>())
+                .with_context(|| format!("cannot write {}", path.display()))?;
         }
         Ok(path)
     }

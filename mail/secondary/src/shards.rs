@@ -47,15 +47,13 @@ struct Heard {
 }
 
 impl Events for Heard {
-    fn connected(&self, hello: &HelloReply) {
-        tracing::info!(shard = %self.shard, boot = %hello.boot, "connected");
+    fn connected(&self, _: &HelloReply) {
         // Hints may have been lost; and a sync brings back the key of a session whose primary restarted.
         self.sessions.resync(self.shard);
     }
 
-    fn disconnected(&self) {
-        tracing::info!(shard = %self.shard, "disconnected");
-    }
+    // The wire logs links; sessions wait for the next one with their commands.
+    fn disconnected(&self) {}
 
     fn live_sessions(&self) -> Vec<LiveSession> {
         self.sessions.of_shard(self.shard)

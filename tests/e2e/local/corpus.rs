@@ -19,7 +19,11 @@ fn bag(messages: impl Iterator<Item = Vec<u8>>) -> HashMap<Vec<u8>, usize> {
 fn without_trace(stored: &[u8]) -> Vec<u8> {
     let mut rest = stored;
     for name in ["Return-Path:", "Delivered-To:", "Received:"] {
-        assert!(rest.starts_with(name.as_bytes()), "no {name} in {:?}", String::from_utf8_lossy(&rest[..200.min(rest.len())]));
+        assert!(
+            rest.starts_with(name.as_bytes()),
+            "no {name} in {:?}",
+            String::from_utf8_lossy(&rest[..200.min(rest.len())])
+        );
         let mut end = 0;
         loop {
             end += rest[end..].iter().position(|&b| b == b'\n').unwrap() + 1;

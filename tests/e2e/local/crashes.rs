@@ -10,7 +10,8 @@ use crate::harness::{Options, wait_until};
 const KILLS: usize = 5;
 
 fn message(n: usize) -> Vec<u8> {
-    format!("From: <a@elsewhere.example>\r\nMessage-ID: <{n}@elsewhere.example>\r\nX-Number: {n}\r\n\r\nhello {n}\r\n").into()
+    format!("From: <a@elsewhere.example>\r\nMessage-ID: <{n}@elsewhere.example>\r\nX-Number: {n}\r\n\r\nhello {n}\r\n")
+        .into()
 }
 
 /// Which numbered messages a folder holds, and how often.
@@ -37,7 +38,11 @@ fn mail_acknowledged_while_the_primary_is_killed_again_and_again_is_all_there_on
                 }
                 // As a mail server would: the same message again until it is accepted.
                 loop {
-                    let reply = server.smtp().try_deliver("a@elsewhere.example", &["ua@example.test", "ub@example.test"], &message(n));
+                    let reply = server.smtp().try_deliver(
+                        "a@elsewhere.example",
+                        &["ua@example.test", "ub@example.test"],
+                        &message(n),
+                    );
                     match reply {
                         Some(reply) if reply.starts_with("250") => break,
                         Some(reply) => assert!(reply.starts_with('4'), "{reply}"),

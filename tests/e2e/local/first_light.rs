@@ -9,8 +9,8 @@ pub const ANN: &str = "correct horse battery staple";
 
 fn curl(server: &Server, path: &str) -> String {
     let url = format!("imaps://{}/{path}", server.endpoint("imaps"));
-    let output = Command::new("curl").args(["-sS", "--insecure", "--user"]).arg(format!("ann@example.org:{ANN}")).arg(url);
-    let output = output.output().unwrap();
+    let user = format!("ann@example.org:{ANN}");
+    let output = Command::new("curl").args(["-sS", "--insecure", "--user", &user, &url]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -89,7 +89,8 @@ fn an_owner_gets_a_password_and_mail_waits_for_nobody_before() {
     let text = String::from_utf8(made.stdout).unwrap();
     let password = text.lines().find_map(|l| l.strip_prefix("password: ")).expect("a line with the password").trim();
     crate::harness::wait_until("the MX learns of the keys", || {
-        let reply = server.smtp().try_deliver("a@elsewhere.example", &["bob@example.org"], b"Subject: now\r\n\r\nx\r\n");
+        let reply =
+            server.smtp().try_deliver("a@elsewhere.example", &["bob@example.org"], b"Subject: now\r\n\r\nx\r\n");
         reply.unwrap().starts_with("250")
     });
     let mut imap = server.imap("bob@example.org", password);
@@ -102,7 +103,9 @@ fn an_owner_gets_a_password_and_mail_waits_for_nobody_before() {
 fn a_wrong_password_and_an_unknown_user_look_the_same() {
     let server = Options::samples().start();
     let mut answers = Vec::new();
-    for (user, password) in [("ann@example.org", "wrong"), ("nobody@example.org", "wrong"), ("x@elsewhere.example", "wrong")] {
+    for (user, password) in
+        [("ann@example.org", "wrong"), ("nobody@example.org", "wrong"), ("x@elsewhere.example", "wrong")]
+    {
         let mut client = crate::harness::imap::Client::connect(server.endpoint("imap-plain"));
         let lines = client.run(&format!("LOGIN {user} \"{password}\""));
         answers.push(lines.last().unwrap().text.clone());

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use crate::harness::imap::says;
 use crate::harness::{Options, Server};
 
-const MESSAGE: &[u8] = b"From: <a@elsewhere.example>\r\nMessage-ID: <live@elsewhere.example>\r\nSubject: live\r\n\r\nhello\r\n";
+const MESSAGE: &[u8] =
+    b"From: <a@elsewhere.example>\r\nMessage-ID: <live@elsewhere.example>\r\nSubject: live\r\n\r\nhello\r\n";
 
 fn two() -> Server {
     Options::bench().replicas(2).start()

@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -49,7 +50,8 @@ pub struct Server {
 
 struct Up {
     child: Child,
-    lines: Receiver<String>,
+    // Behind a lock, so that threads of a test can share the server.
+    lines: Mutex<Receiver<String>>,
 }
 
 /// How to start.
@@ -75,11 +77,6 @@ impl Options {
         Self { replicas, ..self }
     }
 
-    /// With other manifests.
-    pub fn manifests(self, manifests: impl Into<PathBuf>) -> Self {
-        Self { manifests: manifests.into(), ..self }
-    }
-
     /// Starts a server and waits until it serves.
     pub fn start(self) -> Server {
         let dir = tempfile::tempdir().unwrap();
@@ -100,12 +97,13 @@ impl Server {
         let mut command = sealpost();
         command.arg("up").arg("-f").arg(&self.options.manifests).arg("--state").arg(self.state());
         command.args(["--ports", "auto", "--dev-plain", "--imap-replicas", &self.options.replicas.to_string()]);
-        let stderr = std::fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("up.err")).unwrap();
+        let stderr =
+            std::fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("up.err")).unwrap();
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
         let (send, lines) = channel();
         std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
-        self.up = Some(Up { child, lines });
+        self.up = Some(Up { child, lines: Mutex::new(lines) });
         self.wait_line("ready");
     }
 
@@ -116,7 +114,7 @@ impl Server {
         let mut seen = String::new();
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            match up.lines.recv_timeout(left) {
+            match up.lines.lock().unwrap().recv_timeout(left) {
                 Ok(line) if line.starts_with(start) => return line,
                 Ok(line) => seen += &(line + "\n"),
                 Err(_) => panic!("`up` never said `{start}`:\n{seen}\n{}", self.complaints()),

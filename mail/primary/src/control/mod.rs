@@ -1,0 +1,105 @@
+//! What the operator asks of a shard: HTTP on the wire's listener, JSON, for the role `operator` alone (others get 403).
+//!
+//! | request | body | answer |
+//! |---|---|---|
+//! | `PUT /v1/directory` | a whole `model::Directory` | 204; 409 by the rules of [`crate::directory`]; 400 where it does not parse |
+//! | `PUT /v1/keys/{mailboxId}` | a `keys.json` | 201; 409 `KeysExist`; 404 for a mailbox that is not of this shard; 400 for no keyset |
+//! | `GET /v1/status` | | 200 and a [`Status`] |
+//!
+//! Answers that are no success are `{"error": "..."}`, one line for people.
+
+mod status;
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, put};
+use axum::{Extension, Json, Router};
+use jiff::Timestamp;
+use model::{Directory, MailboxId};
+use store::StoreError;
+use tls::{Peer, Role};
+
+use crate::directory::PushError;
+use crate::keysets::InstallError;
+use crate::shard::Shard;
+
+pub use status::{MailboxStatus, Status};
+
+/// Largest directory in octets: 200,000 addresses.
+const MAX_DIRECTORY: usize = 64 << 20;
+
+/// The routes, to be served beside the wire.
+pub fn router(shard: Arc<Shard>) -> Router {
+    Router::new()
+        .route("/v1/directory", put(directory).layer(DefaultBodyLimit::max(MAX_DIRECTORY)))
+        .route("/v1/keys/{mailbox}", put(keys))
+        .route("/v1/status", get(status))
+        .layer(middleware::from_fn(operators_only))
+        .with_state(shard)
+}
+
+async fn operators_only(Extension(peer): Extension<Peer>, request: Request, next: Next) -> Response {
+    if peer.role == Role::Operator {
+        return next.run(request).await;
+    }
+    refuse(StatusCode::FORBIDDEN, &format!("the role {} may not use the control endpoints", peer.role))
+}
+
+async fn directory(State(shard): State<Arc<Shard>>, body: Bytes) -> Response {
+    let pushed: Directory = match serde_json::from_slice(&body) {
+        Ok(pushed) => pushed,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, &format!("not a directory: {error}")),
+    };
+    let generation = pushed.generation;
+    match shard.routes.push(pushed, Timestamp::now()).await {
+        Ok(()) => {
+            tracing::info!(%generation, "the directory is in force");
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Err(PushError::Refused(refusal)) => {
+            tracing::warn!(%generation, %refusal, "a directory was refused");
+            refuse(StatusCode::CONFLICT, &refusal.to_string())
+        }
+        Err(PushError::Store(error)) => unavailable(&error),
+    }
+}
+
+async fn keys(State(shard): State<Arc<Shard>>, Path(mailbox): Path<String>, body: Bytes) -> Response {
+    let known = mailbox.parse::<MailboxId>().ok().filter(|id| shard.entry(*id).is_ok());
+    let Some(mailbox) = known else {
+        return refuse(StatusCode::NOT_FOUND, &format!("{mailbox} is not a mailbox of this shard"));
+    };
+    match shard.keysets.install(mailbox, body.to_vec()).await {
+        Ok(()) => {
+            tracing::info!(%mailbox, "keys are installed");
+            shard.routes.keyed(mailbox).await;
+            StatusCode::CREATED.into_response()
+        }
+        Err(InstallError::Store(StoreError::KeysExist)) => {
+            refuse(StatusCode::CONFLICT, &format!("KeysExist: {mailbox} has keys already"))
+        }
+        Err(InstallError::Store(error)) => unavailable(&error),
+        Err(InstallError::Crypto(error)) => refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+    }
+}
+
+async fn status(State(shard): State<Arc<Shard>>) -> Response {
+    match status::observe(&shard).await {
+        Ok(status) => Json(status).into_response(),
+        Err(error) => unavailable(&error),
+    }
+}
+
+fn unavailable(error: &StoreError) -> Response {
+    tracing::error!(%error, "a control request failed");
+    refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
+}
+
+fn refuse(status: StatusCode, text: &str) -> Response {
+    (status, Json(serde_json::json!({ "error": text }))).into_response()
+}

@@ -1,0 +1,127 @@
+//! Each recipient of a message to where it can go now.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use model::verbs::{Accepted, Code, Failure, Recipient, Settle};
+use model::{MailboxId, TxId};
+use std::collections::BTreeMap;
+use store::{Delivered, Delivery, Inserted, Mailbox, NewWaiting};
+
+use super::{Arrival, query, seal};
+use crate::shard::Shard;
+
+/// How long one recipient may take before the MX is told to try again; the message may still arrive, once.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Delivers a message to its recipients on this shard; one answer for each, in their order.
+pub async fn deliver(shard: &Arc<Shard>, arrival: Arc<Arrival>, recipients: &[Recipient]) -> Vec<Accepted> {
+    let each = recipients.iter().map(|to| {
+        let (shard, arrival, to) = (shard.clone(), arrival.clone(), to.clone());
+        // A task of its own: a connection that breaks must not cut a delivery between its commit and what follows.
+        let task = shard.tasks.spawn({
+            let shard = shard.clone();
+            async move { one(&shard, &arrival, &to).await }
+        });
+        async move {
+            match tokio::time::timeout(PATIENCE, task).await {
+                Ok(Ok(Ok(accepted))) => accepted,
+                Ok(Ok(Err(failure))) => Accepted::Failed(failure),
+                Ok(Err(_)) => Accepted::Failed(Failure::new(Code::ServerBug, "the delivery failed")),
+                Err(_) => Accepted::Failed(Failure::unavailable("the delivery takes too long")),
+            }
+        }
+    });
+    join_all(each).await
+}
+
+async fn one(shard: &Arc<Shard>, arrival: &Arrival, to: &Recipient) -> Result<Accepted, Failure> {
+    let size = (to.trace.len() + arrival.body.len()) as u64;
+    let entry = shard.receiver(to.mailbox)?;
+    shard.floor.admit(size)?;
+    let open = match shard.attached(to.mailbox) {
+        Some(mailbox) => Some(mailbox),
+        None => query::ask(shard, to.mailbox).await,
+    };
+    match open {
+        Some(mailbox) => live(shard, &mailbox, arrival, to).await,
+        None => spool(shard, arrival, to, entry.quota).await,
+    }
+}
+
+async fn live(shard: &Shard, mailbox: &Mailbox, arrival: &Arrival, to: &Recipient) -> Result<Accepted, Failure> {
+    let delivery = Delivery {
+        id: arrival.delivery_id(&shard.shard_key, to),
+        txid: arrival.txid,
+        fp: arrival.fingerprint(&shard.shard_key, to),
+        received: arrival.envelope.received,
+        trace: to.trace.clone(),
+        body: arrival.body.clone(),
+        reserved: false,
+    };
+    Ok(match mailbox.deliver(delivery).await? {
+        Delivered::Stored(_) => Accepted::Stored,
+        Delivered::Duplicate => Accepted::Duplicate,
+    })
+}
+
+async fn spool(shard: &Arc<Shard>, arrival: &Arrival, to: &Recipient, limit: Option<u64>) -> Result<Accepted, Failure> {
+    let known = shard.keysets.of(to.mailbox).await?;
+    let known = known.ok_or_else(|| Failure::unavailable("the mailbox awaits its owner"))?;
+    let id = arrival.delivery_id(&shard.shard_key, to);
+    let (received, trace, body) = (arrival.envelope.received, to.trace.clone(), arrival.body.clone());
+    let size = (trace.len() + body.len()) as u64;
+    let sealed = tokio::task::spawn_blocking(move || seal::seal(&known.sealing, id, received, &trace, &body)).await;
+    let sealed = match sealed {
+        Ok(Ok(sealed)) => Bytes::from(sealed),
+        Ok(Err(error)) => {
+            tracing::error!(mailbox = %to.mailbox, %error, "mail cannot be sealed");
+            return Err(Failure::unavailable("the mailbox takes no mail now"));
+        }
+        Err(_) => return Err(Failure::unavailable("shutting down")),
+    };
+    let row = NewWaiting {
+        delivery: id,
+        txid: arrival.txid,
+        fp: arrival.fingerprint(&shard.shard_key, to),
+        size,
+        at: arrival.accepted,
+        sealed,
+        limit,
+    };
+    let inserted = shard.spools.of(to.mailbox).insert(row).await.map_err(|error| {
+        tracing::error!(mailbox = %to.mailbox, %error, "the spool does not take mail");
+        error.into_failure()
+    })?;
+    // Attached while it was being sealed: see the invariants of this module.
+    shard.drain_if_attached(to.mailbox);
+    match inserted {
+        Inserted::Stored => Ok(Accepted::Stored),
+        Inserted::Duplicate => Ok(Accepted::Duplicate),
+        Inserted::OverQuota => Err(Failure::new(Code::OverQuota, "the mailbox is full")),
+    }
+}
+
+/// The senders of these transactions know that their mail was accepted: equal mail is new mail from now on.
+pub async fn settle(shard: &Arc<Shard>, settle: Settle) -> Result<(), Failure> {
+    let mut by_mailbox: BTreeMap<MailboxId, Vec<TxId>> = BTreeMap::new();
+    for (txid, mailboxes) in settle.transactions {
+        for mailbox in mailboxes {
+            by_mailbox.entry(mailbox).or_default().push(txid);
+        }
+    }
+    for (mailbox, transactions) in by_mailbox {
+        if shard.entry(mailbox).is_err() {
+            continue;
+        }
+        let told = match shard.attached(mailbox) {
+            Some(open) => open.settle(transactions.clone()).await.is_ok(),
+            None => false,
+        };
+        let spool = shard.spools.of(mailbox);
+        spool.settle(transactions, !told).await.map_err(store::StoreError::into_failure)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,250 @@
+//! Deliveries against a real volume; secondaries come in `tests/wire.rs`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use model::verbs::{
+    Accepted, Answer, Attach, Code, Envelope, Fetch, FetchEvent, FetchItems, Part, Recipient, Request, Section,
+    SectionData, Settle, View,
+};
+use model::{DeliveryId, MailboxId, SessionId, SlotId, TxId, Uid, UidSet};
+use serde_bytes::ByteBuf;
+use store::{Inserted, NewWaiting};
+use tokio::sync::mpsc;
+use wire::LinkId;
+
+use super::{Arrival, deliver, settle};
+use crate::shard::Shard;
+use crate::testing::Volume;
+use crate::wire_service::attach;
+
+const LINK: LinkId = LinkId([1; 16]);
+const SESSION: SessionId = SessionId([2; 16]);
+
+fn message(n: usize) -> Vec<u8> {
+    format!("Message-ID: <{n}@example.org>\r\nSubject: {n}\r\n\r\nbody \u{e4} {n}\r\n{}", "x".repeat(n * 7))
+        .into_bytes()
+}
+
+fn arrival(txid: [u8; 16], body: Vec<u8>) -> Arc<Arrival> {
+    let envelope = Envelope {
+        mail_from: "sender@example.net".into(),
+        helo: "h".into(),
+        peer: [127, 0, 0, 1].into(),
+        received: Timestamp::from_second(1_700_000_000).unwrap(),
+    };
+    Arc::new(Arrival::new(TxId(txid), envelope, body.into(), Timestamp::now()))
+}
+
+fn tx(n: usize) -> [u8; 16] {
+    (n as u128).to_le_bytes()
+}
+
+async fn send(shard: &Arc<Shard>, to: MailboxId, n: usize) -> Accepted {
+    send_as(shard, to, tx(n), message(n)).await
+}
+
+async fn send_as(shard: &Arc<Shard>, to: MailboxId, txid: [u8; 16], body: Vec<u8>) -> Accepted {
+    let to =
+        Recipient { mailbox: to, rcpt_to: "ann@example.org".into(), trace: Bytes::from_static(b"Received: x\r\n") };
+    deliver(shard, arrival(txid, body), &[to]).await.remove(0)
+}
+
+async fn log_in(volume: &Volume, shard: &Arc<Shard>) -> u64 {
+    attach(shard, LINK, volume.attach(shard, SESSION)).await.unwrap().waiting
+}
+
+fn log_out(shard: &Arc<Shard>) {
+    let ended = shard.sessions().detach(SESSION, LINK);
+    shard.end(ended);
+}
+
+/// Every message of INBOX, in UID order, after the drain.
+async fn inbox(shard: &Arc<Shard>, id: MailboxId) -> Vec<Vec<u8>> {
+    shard.lanes.drained(id).await;
+    let mailbox = shard.attached(id).unwrap();
+    let select = Request::Select { name: "INBOX".into(), read_only: true };
+    let Answer::Selected(selected) = mailbox.request(SESSION, select).await.unwrap() else { panic!() };
+    let fetch = Fetch {
+        view: View { folder: selected.folder, since: selected.modseq, uidnext: selected.uidnext, keywords: 0 },
+        uids: UidSet::range(Uid(1), Uid(u32::MAX)),
+        items: FetchItems::default(),
+        sections: vec![Section { path: Vec::new(), part: Part::All, partial: None }],
+        changed_since: None,
+        mark_seen: false,
+    };
+    let (events, mut rows) = mpsc::channel(4);
+    let read = async {
+        let mut all = Vec::new();
+        while let Some(event) = rows.recv().await {
+            match event {
+                FetchEvent::Rows(rows) => all.extend(rows.sections.iter().map(|section| match section {
+                    SectionData::Inline(bytes) => bytes.to_vec(),
+                    SectionData::Large(_) => Vec::new(),
+                    SectionData::Nil => panic!("a message without bytes"),
+                })),
+                FetchEvent::Data(bytes) => all.last_mut().unwrap().extend_from_slice(&bytes),
+                FetchEvent::Head { .. } => {}
+            }
+        }
+        all
+    };
+    let (fetched, all) = tokio::join!(mailbox.fetch(SESSION, fetch, events), read);
+    fetched.unwrap();
+    all
+}
+
+fn with_trace(n: usize) -> Vec<u8> {
+    [b"Received: x\r\n".to_vec(), message(n)].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_for_a_locked_mailbox_waits_sealed_and_is_all_there_in_order_after_attach() {
+    let volume = Volume::new();
+    {
+        let shard = volume.open().await;
+        for n in 0..230 {
+            assert_eq!(send(&shard, volume.ann, n).await, Accepted::Stored);
+            if n == 100 {
+                spoil(&shard, volume.ann).await;
+            }
+        }
+        volume.close(shard).await;
+    }
+    assert!(volume.has_nowhere(b"body \xc3\xa4 17"));
+    let shard = volume.open().await;
+    assert_eq!(log_in(&volume, &shard).await, 231);
+    let found = inbox(&shard, volume.ann).await;
+    let (notices, mail): (Vec<_>, Vec<_>) = found.into_iter().partition(|m| !m.starts_with(b"Received: x\r\n"));
+    assert!(mail.into_iter().eq((0..230).map(with_trace)));
+    assert_eq!(notices.len(), 1);
+    assert!(String::from_utf8_lossy(&notices[0]).contains("could not be put into your mailbox"));
+    let spool = shard.spools.of(volume.ann).state().await.unwrap();
+    assert_eq!((spool.waiting, spool.aside), (0, 1));
+    volume.close(shard).await;
+}
+
+/// A row that no key opens.
+async fn spoil(shard: &Arc<Shard>, id: MailboxId) {
+    let row = NewWaiting {
+        delivery: DeliveryId([9; 16]),
+        txid: TxId([9; 16]),
+        fp: None,
+        size: 10,
+        at: Timestamp::now(),
+        sealed: Bytes::from_static(b"SPSM\x01 damaged"),
+        limit: None,
+    };
+    assert_eq!(shard.spools.of(id).insert(row).await.unwrap(), Inserted::Stored);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_between_mailbox_and_spool_doubles_nothing() {
+    let volume = Volume::new();
+    let shard = volume.open().await;
+    for n in 0..5 {
+        send(&shard, volume.ann, n).await;
+    }
+    // What the crash leaves: the rows are in the mailbox, and still in the spool.
+    let rows = shard.spools.of(volume.ann).batch(10, u64::MAX).await.unwrap();
+    log_in(&volume, &shard).await;
+    assert_eq!(inbox(&shard, volume.ann).await.len(), 5);
+    for row in rows {
+        let (delivery, txid, fp, size, at) = (row.delivery, row.txid, row.fp, row.size, row.at);
+        let again = NewWaiting { delivery, txid, fp, size, at, sealed: row.sealed.into(), limit: None };
+        assert_eq!(shard.spools.of(volume.ann).insert(again).await.unwrap(), Inserted::Stored);
+    }
+    shard.drain(volume.ann);
+    assert_eq!(inbox(&shard, volume.ann).await.len(), 5);
+    assert_eq!(shard.spools.of(volume.ann).state().await.unwrap().waiting, 0);
+    volume.close(shard).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resend_is_suppressed_until_the_sender_has_read_the_250() {
+    let volume = Volume::new();
+    let shard = volume.open().await;
+    let resend = |n: usize| send_as(&shard, volume.ann, tx(100 + n), message(1));
+    assert_eq!(send(&shard, volume.ann, 1).await, Accepted::Stored);
+    assert_eq!(resend(1).await, Accepted::Duplicate);
+    // Live, with the fingerprint in the spool or already in the mailbox.
+    log_in(&volume, &shard).await;
+    assert_eq!(inbox(&shard, volume.ann).await.len(), 1);
+    assert_eq!(resend(2).await, Accepted::Duplicate);
+    let settled = Settle { transactions: vec![(TxId(tx(1)), vec![volume.ann])] };
+    settle(&shard, settled).await.unwrap();
+    assert_eq!(resend(3).await, Accepted::Stored);
+    assert_eq!(inbox(&shard, volume.ann).await.len(), 2);
+    // Locked again, settled while locked, and a repeat that is meant: the settle comes before the drain.
+    log_out(&shard);
+    let settled = Settle { transactions: vec![(TxId(tx(103)), vec![volume.ann])] };
+    settle(&shard, settled).await.unwrap();
+    assert_eq!(resend(4).await, Accepted::Stored);
+    log_in(&volume, &shard).await;
+    assert_eq!(inbox(&shard, volume.ann).await.len(), 3);
+    volume.close(shard).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_internal_retry_is_stored_once_also_without_a_message_id() {
+    let volume = Volume::new();
+    let shard = volume.open().await;
+    let plain = || b"Subject: plain\r\n\r\nx".to_vec();
+    assert_eq!(send_as(&shard, volume.ann, tx(1), plain()).await, Accepted::Stored);
+    assert_eq!(send_as(&shard, volume.ann, tx(1), plain()).await, Accepted::Duplicate);
+    assert_eq!(send_as(&shard, volume.ann, tx(2), plain()).await, Accepted::Stored);
+    log_in(&volume, &shard).await;
+    assert_eq!(inbox(&shard, volume.ann).await.len(), 2);
+    assert_eq!(send_as(&shard, volume.ann, tx(2), plain()).await, Accepted::Duplicate);
+    volume.close(shard).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_while_attached_goes_straight_in() {
+    let volume = Volume::new();
+    let shard = volume.open().await;
+    log_in(&volume, &shard).await;
+    assert_eq!(send(&shard, volume.ann, 3).await, Accepted::Stored);
+    assert_eq!(shard.spools.of(volume.ann).state().await.unwrap().waiting, 0);
+    assert_eq!(inbox(&shard, volume.ann).await, [with_trace(3)]);
+    volume.close(shard).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_delivered_is_refused_and_nothing_is_kept() {
+    let volume = Volume::new();
+    let shard = volume.open().await;
+    let code = |accepted| match accepted {
+        Accepted::Failed(failure) => failure.code,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(code(send(&shard, volume.bob, 1).await), Code::Unavailable);
+    assert_eq!(code(send(&shard, MailboxId::from_random([77; 17]), 1).await), Code::Unavailable);
+    assert_eq!(code(send(&shard, volume.ann, 200_000).await), Code::OverQuota);
+    assert_eq!(shard.spools.of(volume.ann).state().await.unwrap().waiting, 0);
+    volume.close(shard).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attach_has_to_prove_slot_key_and_moment() {
+    let volume = Volume::new();
+    let shard = volume.open().await;
+    let good = volume.attach(&shard, SESSION);
+    let refused = |change: &dyn Fn(&mut Attach)| {
+        let mut attempt = good.clone();
+        change(&mut attempt);
+        let shard = shard.clone();
+        async move { attach(&shard, LINK, attempt).await.unwrap_err().code }
+    };
+    assert_eq!(refused(&|a| a.slot = SlotId(99)).await, Code::Revoked);
+    assert_eq!(refused(&|a| a.keys_version = 0).await, Code::Revoked);
+    assert_eq!(refused(&|a| a.nonce = [0; 16]).await, Code::NotAttached);
+    assert_eq!(refused(&|a| a.session = SessionId([8; 16])).await, Code::NotAttached);
+    assert_eq!(refused(&|a| a.sealed_dek = ByteBuf::from(vec![0; 1200])).await, Code::NotAttached);
+    let wrong = volume.attach_with(&shard, SESSION, &crypto::Dek::from_bytes(&[5; 32]));
+    assert_eq!(attach(&shard, LINK, wrong).await.unwrap_err().code, Code::Revoked);
+    assert_eq!(shard.sessions().count(), 0);
+    attach(&shard, LINK, good).await.unwrap();
+    volume.close(shard).await;
+}

@@ -1,0 +1,156 @@
+//! The routes as this shard knows them: accepted from the operator, kept on disk, handed to every secondary.
+//!
+//! Rules of a push (a whole directory):
+//! * It is for this server, and not older than what is here. The same generation again must say the same.
+//! * **Absence never means removal**: each address known here is in it, as an entry or as a tombstone in `removed`; a
+//!   tombstone stays until its grace time is over; each mailbox known here is in it.
+//! * What is accepted is on disk before it is used or answered.
+//! * Whether a mailbox of this shard is `keyed` is the shard's own knowledge and replaces what the push says.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use model::{Directory, MailboxId, ServerId, ShardId};
+use store::{DirectoryFile, StoreError};
+use tokio::sync::{Mutex, watch};
+
+/// Why a push was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It is for another MailServer.
+    #[error("this shard belongs to server {0}")]
+    OtherServer(ServerId),
+    /// Something newer is here already.
+    #[error("generation {pushed} is older than {known}, which this shard has")]
+    Older {
+        /// The generation pushed.
+        pushed: String,
+        /// The generation here.
+        known: String,
+    },
+    /// The same generation says something else.
+    #[error("generation {0} was pushed before with other contents")]
+    Changed(String),
+    /// A known name is missing and has no tombstone.
+    #[error("{0} is missing and not removed: absence is not removal")]
+    Absent(String),
+}
+
+/// Decides on a push; see the rules of this module.
+pub fn check(known: Option<&Directory>, pushed: &Directory, server: &ServerId, now: Timestamp) -> Result<(), Refusal> {
+    if pushed.server != *server {
+        return Err(Refusal::OtherServer(server.clone()));
+    }
+    let Some(known) = known else { return Ok(()) };
+    let generation = pushed.generation.to_string();
+    if pushed.generation < known.generation {
+        return Err(Refusal::Older { pushed: generation, known: known.generation.to_string() });
+    }
+    if pushed.generation == known.generation && !is_same(known, pushed) {
+        return Err(Refusal::Changed(generation));
+    }
+    let is_named = |address| pushed.entries.contains_key(address) || pushed.removed.contains_key(address);
+    let entries = known.entries.keys();
+    let graves = known.removed.iter().filter(|(_, until)| now < **until).map(|(address, _)| address);
+    if let Some(missing) = entries.chain(graves).find(|address| !is_named(address)) {
+        return Err(Refusal::Absent(missing.to_string()));
+    }
+    match known.mailboxes.keys().find(|id| !pushed.mailboxes.contains_key(id)) {
+        Some(missing) => Err(Refusal::Absent(format!("mailbox {missing}"))),
+        None => Ok(()),
+    }
+}
+
+/// Equal but for what shards say of their keys.
+fn is_same(one: &Directory, other: &Directory) -> bool {
+    let plain = |directory: &Directory| {
+        let mut copy = directory.clone();
+        copy.mailboxes.values_mut().for_each(|mailbox| mailbox.keyed = false);
+        copy
+    };
+    plain(one) == plain(other)
+}
+
+/// The directory with this shard's own knowledge of which of its mailboxes have keys.
+pub fn overlay(directory: &Directory, shard: ShardId, keyed: &BTreeSet<MailboxId>) -> Directory {
+    let mut own = directory.clone();
+    for (id, mailbox) in own.mailboxes.iter_mut().filter(|(_, mailbox)| mailbox.shard == shard) {
+        mailbox.keyed = keyed.contains(id);
+    }
+    own
+}
+
+/// A push that did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    /// By the rules.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It could not be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The directory in force.
+pub struct Routes {
+    server: ServerId,
+    shard: ShardId,
+    file: Arc<DirectoryFile>,
+    current: watch::Sender<Option<Arc<Directory>>>,
+    /// One push or change of keys at a time.
+    changing: Mutex<BTreeSet<MailboxId>>,
+}
+
+impl Routes {
+    /// The directory that was last accepted, if any. Blocking.
+    pub fn load(
+        server: ServerId,
+        shard: ShardId,
+        file: DirectoryFile,
+        keyed: BTreeSet<MailboxId>,
+    ) -> Result<Self, StoreError> {
+        let stored = file.load()?.map(|directory| Arc::new(overlay(&directory, shard, &keyed)));
+        let (current, _) = watch::channel(stored);
+        Ok(Self { server, shard, file: Arc::new(file), current, changing: Mutex::new(keyed) })
+    }
+
+    /// The directory now.
+    pub fn current(&self) -> Option<Arc<Directory>> {
+        self.current.borrow().clone()
+    }
+
+    /// Follows the directory.
+    pub fn watch(&self) -> watch::Receiver<Option<Arc<Directory>>> {
+        self.current.subscribe()
+    }
+
+    /// Takes a push from the operator.
+    pub async fn push(&self, pushed: Directory, now: Timestamp) -> Result<(), PushError> {
+        let keyed = self.changing.lock().await;
+        check(self.current().as_deref(), &pushed, &self.server, now)?;
+        let own = Arc::new(overlay(&pushed, self.shard, &keyed));
+        let (file, saved) = (self.file.clone(), own.clone());
+        let written = tokio::task::spawn_blocking(move || file.save(&saved)).await;
+        written.map_err(|_| StoreError::Stopped)??;
+        self.current.send_replace(Some(own));
+        Ok(())
+    }
+
+    /// A mailbox of this shard has keys now.
+    pub async fn keyed(&self, mailbox: MailboxId) {
+        let mut keyed = self.changing.lock().await;
+        keyed.insert(mailbox);
+        if let Some(known) = self.current() {
+            self.current.send_replace(Some(Arc::new(overlay(&known, self.shard, &keyed))));
+        }
+    }
+
+    /// How many mailboxes of this shard have keys.
+    pub async fn keyed_count(&self) -> usize {
+        self.changing.lock().await.len()
+    }
+}
+
+#[cfg(test)]
+mod tests;

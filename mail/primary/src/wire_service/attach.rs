@@ -1,0 +1,127 @@
+//! Keysets for logins, and keys for sessions.
+//!
+//! An attach is accepted only if all of this holds: the mailbox is ours and open to its owner; the keyset still has the slot
+//! and is the one that was unlocked; the slot's scopes include IMAP; the hand-over was sealed for exactly this attach at this
+//! start of this shard; the DEK is the one that the keyset vouches for; and it opens the database.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crypto::{Dek, HandoverAad, ShieldedDek};
+use model::verbs::{Attach, Attached, Code, Failure, KeysetReply, Scope};
+use model::{Address, MailboxEntry, MailboxId, MailboxState, Protocol};
+use serde_bytes::ByteBuf;
+use store::StoreError;
+use tls::Role;
+use wire::LinkId;
+
+use super::push;
+use crate::keysets::Known;
+use crate::sessions::NewSession;
+use crate::shard::Shard;
+
+/// The keyset that a login for `address` is to be checked with.
+pub async fn keyset(shard: &Shard, role: Role, address: &Address) -> Result<KeysetReply, Failure> {
+    let directory = shard.routes.current().ok_or_else(|| Failure::unavailable("this shard has no directory yet"))?;
+    let owner = directory.mailbox_of(address);
+    if let Some((_, entry)) = owner.filter(|(_, entry)| entry.shard != shard.id) {
+        return Err(Failure::new(Code::WrongShard, format!("shard {} owns that mailbox", entry.shard)));
+    }
+    let protocol = if role == Role::Submission { Protocol::Submission } else { Protocol::Imap };
+    let owner = owner.map(|(id, entry)| (id, is_allowed(entry, protocol)));
+    let mut reply = shard.keysets.answer(address, owner).await?;
+    if role == Role::Submission {
+        let keyset = crypto::Keyset::from_json(&reply.keys);
+        let keyset = keyset.map_err(|_| Failure::new(Code::ServerBug, "a keyset does not parse"))?;
+        reply.keys = ByteBuf::from(keyset.strip_wraps().to_json());
+    }
+    Ok(reply)
+}
+
+fn is_allowed(entry: &MailboxEntry, protocol: Protocol) -> bool {
+    let is_open = matches!(entry.state, MailboxState::Active | MailboxState::ReadOnly);
+    is_open && entry.access.contains(&protocol)
+}
+
+/// Attaches a session; again after every reconnect.
+pub async fn attach(shard: &Arc<Shard>, link: LinkId, request: Attach) -> Result<Attached, Failure> {
+    let id = request.mailbox;
+    let entry = shard.entry(id)?;
+    if !is_allowed(&entry, Protocol::Imap) {
+        return Err(Failure::new(Code::NoPerm, "IMAP is not allowed for this mailbox"));
+    }
+    let known = shard.keysets.of(id).await?.ok_or_else(revoked)?;
+    let slot = known.admits(request.slot, request.keys_version).ok_or_else(revoked)?;
+    if !slot.scopes().contains(&Scope::Imap) {
+        return Err(Failure::new(Code::NoPerm, "this password is not for IMAP"));
+    }
+    if shard.sessions().is_elsewhere(request.session, id) {
+        return Err(Failure::new(Code::NoPerm, "that session has another mailbox"));
+    }
+    let dek = open(shard, &request, known.clone()).await?;
+    let shielded = ShieldedDek::new(&dek);
+    let mailbox = shard.mailboxes.attach(id, dek).await.map_err(|error| refusal(id, error))?;
+    mailbox.set_policy(entry.quota, entry.state == MailboxState::ReadOnly);
+    let new = NewSession { session: request.session, mailbox: id, link };
+    let hints = mailbox.hints();
+    if let Some(over) = shard.sessions().attach(&new, mailbox, shielded, Instant::now()) {
+        push::follow_hints(shard, id, hints, over);
+    }
+    let waiting = schedule_drain(shard, id).await;
+    Ok(Attached { waiting, shard: shard.id, term: shard.term, boot: shard.boot })
+}
+
+/// Opens the hand-over and proves the key against the keyset, which works also before there is a database.
+async fn open(shard: &Arc<Shard>, request: &Attach, known: Arc<Known>) -> Result<Dek, Failure> {
+    let aad = HandoverAad {
+        shard: shard.id,
+        term: shard.term,
+        boot: shard.boot,
+        mailbox: request.mailbox,
+        session: request.session,
+        nonce: request.nonce,
+    };
+    let (own, sealed) = (shard.clone(), request.sealed_dek.clone());
+    let opened = tokio::task::spawn_blocking(move || {
+        // Sealed for an earlier start of this shard, usually: the secondary says Hello again and attaches anew.
+        let dek = own.handover.open_dek(&sealed, &aad).map_err(|_| not_attached("the hand-over does not open"))?;
+        known.keyset.verify_mac(&dek).map_err(|_| revoked())?;
+        Ok(dek)
+    });
+    opened.await.map_err(|_| Failure::new(Code::ServerBug, "a hand-over could not be opened"))?
+}
+
+/// The session is registered already, so mail that comes from now on goes straight in or schedules a drain itself.
+async fn schedule_drain(shard: &Arc<Shard>, id: MailboxId) -> u64 {
+    let spool = shard.spools.of(id);
+    match spool.state().await {
+        Ok(state) => {
+            // Also without waiting mail there may be settled transactions to tell the mailbox of.
+            if state.waiting > 0 || state.settles > 0 {
+                shard.drain(id);
+            }
+            state.waiting
+        }
+        Err(error) => {
+            tracing::error!(mailbox = %id, %error, "the spool cannot be read");
+            shard.drain(id);
+            0
+        }
+    }
+}
+
+fn refusal(mailbox: MailboxId, error: StoreError) -> Failure {
+    if matches!(error, StoreError::WrongKey) {
+        return revoked();
+    }
+    tracing::error!(%mailbox, %error, "the mailbox does not open");
+    error.into_failure()
+}
+
+fn revoked() -> Failure {
+    Failure::new(Code::Revoked, "that password was changed or revoked")
+}
+
+fn not_attached(text: &str) -> Failure {
+    Failure::new(Code::NotAttached, text)
+}

@@ -1,0 +1,106 @@
+//! A whole primary over real TLS: what the operator, an IMAP secondary and an MX see of it.
+
+#[cfg(test)]
+mod world;
+
+use std::time::Duration;
+
+use hyper::{Method, StatusCode};
+use model::verbs::{Accepted, Answer, Code, Request};
+use model::{MailboxId, SessionId};
+use world::{World, message, within};
+
+const SESSION: SessionId = SessionId([1; 16]);
+
+async fn messages(client: &wire::ShardClient) -> u64 {
+    let select = Request::Select { name: "INBOX".into(), read_only: true };
+    let Answer::Selected(selected) = client.request(SESSION, select).await.unwrap() else { panic!() };
+    selected.uids.len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_pushes_routes_and_first_keys_and_nobody_else_does() {
+    let world = World::start().await;
+    let (directory, keys) = (world.directory(1), world.keys());
+    let keys_path = format!("/v1/keys/{}", world.ann);
+    assert_eq!(world.operator(Method::PUT, &keys_path, keys.clone()).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(world.operator(Method::PUT, "/v1/directory", directory.clone()).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(world.operator(Method::PUT, "/v1/directory", world.directory(0)).await.0, StatusCode::CONFLICT);
+    assert_eq!(world.operator(Method::PUT, "/v1/directory", b"{}".to_vec()).await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(world.operator(Method::PUT, &keys_path, b"{}".to_vec()).await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(world.operator(Method::PUT, &keys_path, keys.clone()).await.0, StatusCode::CREATED);
+    let (status, text) = world.operator(Method::PUT, &keys_path, keys).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert!(text.contains("KeysExist"), "{text}");
+    let status = world.status().await;
+    assert_eq!(status.mailboxes.iter().map(|m| (m.id, m.keyed)).collect::<Vec<_>>(), [(world.ann, true)]);
+    assert_eq!(status.generation.unwrap().seq, 1);
+    let refused = world.control(tls::Role::Imap, Method::PUT, "/v1/directory", directory).await;
+    assert_eq!(refused.0, StatusCode::FORBIDDEN);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_address_gets_a_keyset_that_looks_like_any_other() {
+    let world = World::ready().await;
+    let (imap, _events) = world.secondary(tls::Role::Imap);
+    let ann = imap.keyset("ann@example.org".parse().unwrap()).await.unwrap();
+    assert_eq!(ann.mailbox, world.ann);
+    let nobody = imap.keyset("nobody@example.org".parse().unwrap()).await.unwrap();
+    assert_eq!(imap.keyset("nobody@example.org".parse().unwrap()).await.unwrap(), nobody);
+    let parse = |reply: &model::verbs::KeysetReply| crypto::Keyset::from_json(&reply.keys).unwrap();
+    assert_eq!(parse(&ann).slots().len(), parse(&nobody).slots().len());
+    assert!(parse(&nobody).unlock(&crypto::Secret::new("sesame")).is_err());
+    assert!(nobody.allowed);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_reaches_an_attached_session_with_a_hint_and_survives_a_restart() {
+    let mut world = World::ready().await;
+    let (mx, _mx_events) = world.secondary(tls::Role::Mx);
+    assert_eq!(world.deliver(&mx, 1, message(1)).await, [Accepted::Stored]);
+    let (imap, mut events) = world.secondary(tls::Role::Imap);
+    events.sessions(&[SESSION]);
+    let attached = imap.attach(|hello| Ok(events.attach(SESSION, [5; 16], hello))).await.unwrap();
+    assert_eq!(attached.waiting, 1);
+    assert_eq!(messages(&imap).await, 1);
+    events.forget_hints();
+    assert_eq!(world.deliver(&mx, 2, message(2)).await, [Accepted::Stored]);
+    assert_eq!(within(Duration::from_secs(5), events.hint()).await, world.ann);
+    assert_eq!(messages(&imap).await, 2);
+    world.restart().await;
+    // The session's next command brings its key again.
+    assert_eq!(messages(&imap).await, 2);
+    assert_eq!(world.deliver(&mx, 2, message(2)).await, [Accepted::Duplicate]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_for_a_live_session_without_a_key_here_asks_for_the_key() {
+    let world = World::ready().await;
+    let (imap, mut events) = world.secondary(tls::Role::Imap);
+    events.sessions(&[SESSION]);
+    let (mx, _mx_events) = world.secondary(tls::Role::Mx);
+    imap.connected().await.unwrap();
+    assert_eq!(world.deliver(&mx, 1, message(1)).await, [Accepted::Stored]);
+    assert_eq!(within(Duration::from_secs(5), events.asked()).await, world.ann);
+    assert_eq!(world.status().await.mailboxes[0].waiting, 0);
+    assert_eq!(messages(&imap).await, 1);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_not_attached_is_told_so_and_strangers_get_nothing() {
+    let world = World::ready().await;
+    let (mx, _mx_events) = world.secondary(tls::Role::Mx);
+    let refused = mx.request(SESSION, Request::Quota).await.unwrap_err();
+    assert_eq!(refused.code, Code::NoPerm);
+    let refused = mx.keyset("ann@example.org".parse().unwrap()).await.unwrap_err();
+    assert_eq!(refused.code, Code::NoPerm);
+    let (imap, _events) = world.secondary(tls::Role::Imap);
+    assert_eq!(imap.request(SESSION, Request::Quota).await.unwrap_err().code, Code::Revoked);
+    let unknown = world.deliver_to(&mx, MailboxId::from_random([9; 17]), 3, message(3)).await;
+    assert!(matches!(&unknown[0], Accepted::Failed(failure) if failure.class.is_retryable()), "{unknown:?}");
+    world.stop().await;
+}

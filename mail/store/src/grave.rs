@@ -1,0 +1,105 @@
+//! Removing what no placement shows any more, a while later and in small steps.
+//!
+//! A content in the grave may still be read by a FETCH that began before the EXPUNGE; hence the rest. A crash at any step
+//! leaves the row in `grave`, and the next quiet time goes on.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::bodies::{Content, delete_chunks};
+use crate::done;
+use crate::mailbox::Core;
+use crate::state::WriteTx;
+use crate::writer::Durability;
+use crate::{FINGERPRINT_LIFE, StoreError};
+
+/// Contents removed per transaction.
+const BATCH: i64 = 20;
+/// How long a delivery is remembered: longer than a spool can offer it again. Seconds.
+const TAKEN_LIFE: i64 = 90 * 24 * 3600;
+
+/// After an attach: contents that were being written when a crash came go to the grave, and old notes go.
+pub(crate) async fn adopt_orphans(core: &Arc<Core>) -> Result<(), StoreError> {
+    let is_needed = core.read(|connection| {
+        let mut any = connection.prepare_cached("SELECT 1 FROM pending UNION ALL SELECT 1 FROM grave LIMIT 1")?;
+        Ok(any.exists([])?)
+    });
+    if is_needed.await? {
+        core.write(Durability::Lazy, |tx| {
+            tx.connection.execute("INSERT OR IGNORE INTO grave SELECT content, ? FROM pending", [tx.now])?;
+            tx.connection.execute("DELETE FROM pending", [])?;
+            Ok(())
+        })
+        .await?;
+        core.set_grave_due(Core::now());
+    }
+    Ok(())
+}
+
+/// Removes one batch of what has rested long enough, and says when there is more to do.
+pub(crate) async fn dig(core: &Arc<Core>) -> Result<(), StoreError> {
+    let rest = core.shared.limits.grave_rest.as_secs() as i64;
+    // Set before the work: whoever buries meanwhile puts it back.
+    core.set_grave_due(0);
+    let next = core.write(Durability::Lazy, move |tx| batch(tx, tx.now - rest)).await;
+    match next {
+        Ok(Some(oldest)) => core.bury((oldest + rest).max(1)),
+        Ok(None) => {}
+        Err(_) => core.bury(Core::now() + rest.max(1)),
+    }
+    next.map(|_| ())
+}
+
+/// Answers when the oldest that is left was buried.
+fn batch(tx: &mut WriteTx<'_>, before: i64) -> Result<Option<i64>, StoreError> {
+    let connection = tx.connection;
+    let due: Vec<i64> = {
+        let mut select = connection.prepare_cached("SELECT mail FROM grave WHERE at <= ? ORDER BY mail LIMIT ?")?;
+        select.query_map([before, BATCH], |row| row.get(0))?.collect::<Result<_, _>>()?
+    };
+    for content in due {
+        remove(connection, content)?;
+    }
+    forget(connection, tx.now)?;
+    Ok(connection.query_row("SELECT min(at) FROM grave", [], |row| row.get(0))?)
+}
+
+fn remove(connection: &Connection, content: i64) -> Result<(), StoreError> {
+    let known = connection.prepare_cached("SELECT 1 FROM hdr WHERE mail = ?")?.exists([content])?;
+    if known {
+        for attachment in Content::load(connection, content)?.attachments() {
+            unshare(connection, attachment)?;
+        }
+    }
+    delete_chunks(connection, content)?;
+    for sql in ["DELETE FROM hdr WHERE mail = ?", "DELETE FROM mail WHERE id = ?", "DELETE FROM grave WHERE mail = ?"] {
+        connection.prepare_cached(sql)?.execute([content])?;
+    }
+    Ok(())
+}
+
+fn unshare(connection: &Connection, attachment: i64) -> Result<(), StoreError> {
+    let left: Option<i64> = connection
+        .prepare_cached("UPDATE att SET refs = refs - 1 WHERE id = ? RETURNING refs")?
+        .query_row([attachment], |row| row.get(0))
+        .optional()?;
+    if left.is_some_and(|refs| refs <= 0) {
+        delete_chunks(connection, attachment)?;
+        connection.prepare_cached("DELETE FROM att WHERE id = ?")?.execute([attachment])?;
+    }
+    Ok(())
+}
+
+/// Notes nobody needs any more.
+fn forget(connection: &Connection, now: i64) -> Result<(), StoreError> {
+    let fingerprints = FINGERPRINT_LIFE.as_secs() as i64;
+    for (sql, life) in [
+        ("DELETE FROM done WHERE at < ?", done::LIFE),
+        ("DELETE FROM fp WHERE at < ?", fingerprints),
+        ("DELETE FROM taken WHERE at < ?", TAKEN_LIFE),
+    ] {
+        connection.prepare_cached(sql)?.execute([now - life])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,367 @@
+//! Connections, queue and key of one mailbox.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crypto::{Dek, ShieldedDek};
+use jiff::Timestamp;
+use model::MailboxId;
+use model::verbs::{Failure, Hint};
+use rusqlite::Connection;
+use tokio::sync::{Mutex as AsyncMutex, Semaphore, broadcast};
+use tokio_util::task::TaskTracker;
+use zeroize::Zeroizing;
+
+use super::Memory;
+use crate::open::{self, Use};
+use crate::state::{Policy, WriteTx};
+use crate::writer::{Durability, Job, Task, Writer};
+use crate::{Layout, Limits, StoreError};
+
+/// Writes that share a commit at most: bounds what one failure makes run again, and how long the first waits.
+const GROUP: usize = 256;
+/// Groups a mailbox commits before it lets another one have its thread.
+const TURN: usize = 16;
+/// Reading connections a mailbox keeps while nobody reads.
+const IDLE_READERS: usize = 2;
+/// Hints a slow session may lag behind.
+const HINTS: usize = 64;
+
+/// What all mailboxes of a volume share.
+pub(crate) struct Shared {
+    /// Where files lie.
+    pub layout: Layout,
+    /// How much may be used.
+    pub limits: Limits,
+    /// Bounds the threads that work on databases.
+    pub threads: Arc<Semaphore>,
+    /// Bounds the threads that parse and compress.
+    pub cpu: Arc<Semaphore>,
+    /// Kilobytes of large messages held in memory.
+    pub memory: Arc<Semaphore>,
+    /// Every task that was started.
+    pub tasks: TaskTracker,
+    /// When the process began to count.
+    pub started: Instant,
+}
+
+impl Shared {
+    /// Time since the start, in milliseconds.
+    pub fn clock(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+}
+
+/// The inside of a mailbox.
+pub(crate) struct Core {
+    /// Which mailbox.
+    pub id: MailboxId,
+    /// See [`Shared`].
+    pub shared: Arc<Shared>,
+    path: PathBuf,
+    dek: ShieldedDek,
+    writer: Arc<AsyncMutex<Writer>>,
+    queue: Mutex<Queue>,
+    readers: Mutex<Vec<Connection>>,
+    hints: broadcast::Sender<Hint>,
+    policy: Mutex<Policy>,
+    memory: Mutex<Memory>,
+    used: AtomicU64,
+    open: AtomicBool,
+    /// When unsynced commits began, in milliseconds of [`Shared::clock`]; 0 = there are none.
+    unsynced_since: AtomicU64,
+    /// When the oldest content without placements may be removed, in seconds since 1970; 0 = there is none.
+    grave_due: AtomicI64,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Box<dyn Job>>,
+    /// A task is about to take them.
+    driven: bool,
+}
+
+impl Core {
+    /// A mailbox whose files are closed.
+    pub fn new(id: MailboxId, shared: Arc<Shared>, dek: &Dek) -> Self {
+        let path = shared.layout.mailbox(id);
+        Self {
+            id,
+            path,
+            dek: ShieldedDek::new(dek),
+            writer: Arc::default(),
+            queue: Mutex::default(),
+            readers: Mutex::default(),
+            hints: broadcast::channel(HINTS).0,
+            policy: Mutex::default(),
+            memory: Mutex::default(),
+            used: AtomicU64::new(shared.clock()),
+            open: AtomicBool::new(false),
+            unsynced_since: AtomicU64::new(0),
+            grave_due: AtomicI64::new(0),
+            shared,
+        }
+    }
+
+    /// The database's path.
+    pub fn path(&self) -> &PathBuf {
+        &self.path
+    }
+
+    /// True for the same key.
+    pub fn has_key(&self, dek: &Dek) -> bool {
+        self.dek.with(|own| own.is_same(dek))
+    }
+
+    /// The key that attachments are hashed with: equal ones are found inside this mailbox only.
+    pub fn attachment_key(&self) -> Zeroizing<[u8; 32]> {
+        self.dek.with(|dek| dek.derive(b"attachments"))
+    }
+
+    /// See [`Memory`].
+    pub fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// See [`Policy`].
+    pub fn policy(&self) -> Policy {
+        *self.policy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replaces the policy.
+    pub fn set_policy(&self, policy: Policy) {
+        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = policy;
+    }
+
+    /// See [`super::Mailbox::hints`].
+    pub fn hints(&self) -> broadcast::Receiver<Hint> {
+        self.hints.subscribe()
+    }
+
+    /// Seconds since 1970.
+    pub fn now() -> i64 {
+        Timestamp::now().as_second()
+    }
+
+    /// What a client is told; what a person must know is logged here, once.
+    pub fn failure(&self, error: StoreError) -> Failure {
+        if !matches!(error, StoreError::Refused(_)) {
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(mailbox = %self.id, class = ?error.class(), source, "{error}");
+        }
+        error.into_failure()
+    }
+
+    /// Queues a write and answers when it is as durable as it has to be.
+    pub async fn write<T, F>(self: &Arc<Self>, durability: Durability, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut WriteTx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (job, told) = Task::new(durability, work);
+        self.queue(job);
+        told.await.map_err(|_| StoreError::Stopped)?
+    }
+
+    /// Queues a write. The order of calls is the order of commits.
+    pub fn queue(self: &Arc<Self>, job: Box<dyn Job>) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.jobs.push_back(job);
+        if !queue.driven {
+            queue.driven = true;
+            self.shared.tasks.spawn(self.clone().drive());
+        }
+    }
+
+    /// Commits what is queued until nothing is.
+    async fn drive(self: Arc<Self>) {
+        loop {
+            let writer = self.writer.clone().lock_owned().await;
+            let Ok(thread) = self.shared.threads.clone().acquire_owned().await else { return };
+            let core = self.clone();
+            let rounds = tokio::task::spawn_blocking(move || {
+                let mut writer = writer;
+                let _thread = thread;
+                (0..TURN).any(|_| !core.round(&mut writer))
+            });
+            match rounds.await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::error!(mailbox = %self.id, "a writer failed: {error}");
+                    let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+                    queue.driven = false;
+                    // Dropped jobs answer that the store is stopping; nobody waits for ever.
+                    queue.jobs.clear();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// One group. False where nothing was queued: then the driver is gone as well.
+    fn round(&self, writer: &mut Writer) -> bool {
+        let jobs: Vec<_> = {
+            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            if queue.jobs.is_empty() {
+                queue.driven = false;
+                return false;
+            }
+            let many = queue.jobs.len().min(GROUP);
+            queue.jobs.drain(..many).collect()
+        };
+        self.touch();
+        if let Err(error) = writer.open(&self.path, &self.dek) {
+            let text = self.failure(error);
+            for job in jobs {
+                job.answer(Some(StoreError::Refused(text.clone())));
+            }
+            return true;
+        }
+        self.open.store(true, Ordering::Relaxed);
+        let (committed, answers) = writer.run(jobs, self.policy(), Self::now());
+        self.note_unsynced(committed.unsynced);
+        if let Some(hint) = committed.hint {
+            // Nobody may be listening.
+            let _ = self.hints.send(hint);
+        }
+        // Last, so that whoever closes the mailbox after an answer knows what is not synced yet.
+        for (job, failed) in answers {
+            job.answer(failed);
+        }
+        true
+    }
+
+    fn note_unsynced(&self, unsynced: bool) {
+        if !unsynced {
+            self.unsynced_since.store(0, Ordering::Relaxed);
+        } else if self.unsynced_since.load(Ordering::Relaxed) == 0 {
+            self.unsynced_since.store(self.shared.clock().max(1), Ordering::Relaxed);
+        }
+    }
+
+    /// Runs a short read transaction on a blocking thread. It sees everything committed before the call.
+    pub async fn read<T, F>(self: &Arc<Self>, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let thread = self.shared.threads.clone().acquire_owned().await.map_err(|_| StoreError::Stopped)?;
+        let core = self.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let _thread = thread;
+            core.touch();
+            core.read_now(work)
+        });
+        done.await.map_err(|_| StoreError::Stopped)?
+    }
+
+    /// As [`Core::read`], on this thread.
+    pub fn read_now<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let kept = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match kept {
+            Some(connection) => connection,
+            None => {
+                self.open.store(true, Ordering::Relaxed);
+                self.dek.with(|dek| open::open(&self.path, dek, Use::Read))?
+            }
+        };
+        connection.prepare_cached("BEGIN")?.execute([])?;
+        let result = work(&connection);
+        let ended = connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+        let is_sound = ended.is_ok() && matches!(result, Ok(_) | Err(StoreError::Refused(_)));
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        // After an error the next reader starts from the file.
+        if is_sound && readers.len() < IDLE_READERS {
+            readers.push(connection);
+            // It may have been closed meanwhile; then this reader is to be closed later.
+            self.open.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// Runs a chore with the writing connection, between groups.
+    pub async fn with_writer<T, F>(self: &Arc<Self>, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
+    {
+        let mut writer = self.writer.clone().lock_owned().await;
+        let thread = self.shared.threads.clone().acquire_owned().await.map_err(|_| StoreError::Stopped)?;
+        let done = tokio::task::spawn_blocking(move || {
+            let _thread = thread;
+            work(&mut writer)
+        });
+        done.await.map_err(|_| StoreError::Stopped)?
+    }
+
+    /// Opens the file: proves the key, repairs what a crash left.
+    pub async fn open_writer(self: &Arc<Self>) -> Result<(), StoreError> {
+        let core = self.clone();
+        self.with_writer(move |writer| {
+            writer.open(&core.path, &core.dek)?;
+            core.open.store(true, Ordering::Relaxed);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Closes all connections; the WAL stays as it is.
+    pub async fn close(self: &Arc<Self>) {
+        let core = self.clone();
+        let closed = self.with_writer(move |writer| {
+            core.open.store(false, Ordering::Relaxed);
+            let readers = std::mem::take(&mut *core.readers.lock().unwrap_or_else(PoisonError::into_inner));
+            drop(readers);
+            writer.close();
+            Ok(())
+        });
+        if let Err(error) = closed.await {
+            tracing::debug!(mailbox = %self.id, "not closed: {error}");
+        }
+    }
+
+    /// Folds the WAL into the main file. Answers `false` where readers were in the way or the file is closed.
+    pub async fn checkpoint(self: &Arc<Self>) -> Result<bool, StoreError> {
+        self.with_writer(|writer| if writer.is_open() { open::checkpoint(writer.connection()?) } else { Ok(false) })
+            .await
+    }
+
+    fn touch(&self) {
+        self.used.store(self.shared.clock(), Ordering::Relaxed);
+    }
+
+    /// How long nobody has asked for anything.
+    pub fn idle(&self) -> Duration {
+        Duration::from_millis(self.shared.clock().saturating_sub(self.used.load(Ordering::Relaxed)))
+    }
+
+    /// True where files are open.
+    pub fn is_open(&self) -> bool {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// How long commits have been waiting for a sync.
+    pub fn unsynced(&self) -> Option<Duration> {
+        let since = self.unsynced_since.load(Ordering::Relaxed);
+        (since > 0).then(|| Duration::from_millis(self.shared.clock().saturating_sub(since)))
+    }
+
+    /// See the field.
+    pub fn grave_due(&self) -> i64 {
+        self.grave_due.load(Ordering::Relaxed)
+    }
+
+    /// Content without placements may be removed at that time; 0 = there is none.
+    pub fn set_grave_due(&self, at: i64) {
+        self.grave_due.store(at, Ordering::Relaxed);
+    }
+
+    /// As [`Core::set_grave_due`], unless something is due earlier.
+    pub fn bury(&self, at: i64) {
+        let _ = self.grave_due.compare_exchange(0, at, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}

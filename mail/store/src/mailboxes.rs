@@ -1,0 +1,243 @@
+//! All open mailboxes of a volume, and the chores done while nobody asks for anything.
+//!
+//! * A mailbox is here from [`Mailboxes::attach`] until nobody holds it and the idle time is over; then its WAL is folded in
+//!   and its key is wiped.
+//! * Chores need [`Mailboxes::run`]: without it flags are not synced, files stay open, and expunged content stays.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crypto::Dek;
+use model::MailboxId;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::mailbox::{Core, Memory, Shared};
+use crate::writer::Durability;
+use crate::{Layout, Mailbox, StoreError, folders, grave, open};
+
+/// How often chores look around. Flags are synced within a second, so this is a fraction of it.
+const ROUND: Duration = Duration::from_millis(200);
+/// Unsynced flags older than this are synced in the next round.
+const SYNC_AFTER: Duration = Duration::from_millis(600);
+/// Chores that cost something begin when nobody has asked for so long.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// How much the mailboxes of a volume may take, and how patient they are.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Mailboxes with open files; an open one costs about 400 KB.
+    pub open: usize,
+    /// Threads that work on databases at a time.
+    pub threads: usize,
+    /// Threads that parse and compress at a time.
+    pub cpu: usize,
+    /// Octets of messages over 1 MiB that are held in memory at a time.
+    pub memory: u64,
+    /// Largest message in octets.
+    pub message: u64,
+    /// Files close after this time without a request.
+    pub close_after: Duration,
+    /// The key goes when nobody has held the mailbox for so long.
+    pub forget_after: Duration,
+    /// Expunged content is removed no earlier than this: a FETCH may still read it.
+    pub grave_rest: Duration,
+    /// A longer WAL (in octets) is folded in when the mailbox is quiet.
+    pub wal: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            open: 512,
+            threads: (2 * cores).max(8),
+            cpu: cores,
+            memory: 256 << 20,
+            message: 64 << 20,
+            close_after: Duration::from_secs(5),
+            forget_after: Duration::from_secs(5),
+            grave_rest: Duration::from_secs(60),
+            wal: 16 << 20,
+        }
+    }
+}
+
+/// The mailboxes of a volume. Cheap to clone.
+#[derive(Clone)]
+pub struct Mailboxes {
+    shared: Arc<Shared>,
+    here: Arc<Mutex<HashMap<MailboxId, Arc<Mailbox>>>>,
+    /// One attach at a time for the same mailbox would do; for all of them it is simpler and short.
+    attaching: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Mailboxes {
+    /// The mailboxes of the volume laid out like that.
+    pub fn new(layout: Layout, limits: Limits) -> Self {
+        let shared = Shared {
+            layout,
+            threads: Arc::new(Semaphore::new(limits.threads.max(1))),
+            cpu: Arc::new(Semaphore::new(limits.cpu.max(1))),
+            memory: Arc::new(Semaphore::new((limits.memory >> 10) as usize)),
+            limits,
+            tasks: TaskTracker::new(),
+            started: Instant::now(),
+        };
+        Self { shared: Arc::new(shared), here: Arc::default(), attaching: Arc::default() }
+    }
+
+    /// Opens a mailbox, proving the key; the first attach ever makes its database. [`StoreError::WrongKey`] where the key is
+    /// not this mailbox's, also if it is open already.
+    pub async fn attach(&self, id: MailboxId, dek: Dek) -> Result<Arc<Mailbox>, StoreError> {
+        if let Some(mailbox) = self.get(id) {
+            return proved(mailbox, &dek);
+        }
+        let _one = self.attaching.lock().await;
+        if let Some(mailbox) = self.get(id) {
+            return proved(mailbox, &dek);
+        }
+        let core = Arc::new(Core::new(id, self.shared.clone(), &dek));
+        let layout = self.shared.layout.clone();
+        let made = tokio::task::spawn_blocking(move || open::create(&layout, id, &dek, Core::now()));
+        made.await.map_err(|_| StoreError::Stopped)??;
+        core.open_writer().await?;
+        grave::adopt_orphans(&core).await?;
+        let recent = core.read(folders::uidnexts).await?;
+        *core.memory() = Memory::new(recent);
+        let mailbox = Arc::new(Mailbox::new(core));
+        self.here().insert(id, mailbox.clone());
+        Ok(mailbox)
+    }
+
+    /// The mailbox, if its key is here.
+    pub fn get(&self, id: MailboxId) -> Option<Arc<Mailbox>> {
+        self.here().get(&id).cloned()
+    }
+
+    /// Syncs, folds the WAL in and wipes the key. Whoever still holds the mailbox can go on using it, but the next attach
+    /// opens it anew: the caller makes sure that nobody does.
+    pub async fn detach(&self, id: MailboxId) {
+        let mailbox = self.here().remove(&id);
+        if let Some(mailbox) = mailbox {
+            retire(mailbox.core()).await;
+        }
+    }
+
+    /// Does the chores until `shutdown`, then closes every mailbox.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        let mut clock = tokio::time::interval(ROUND);
+        clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                _ = clock.tick() => self.round().await,
+            }
+        }
+        let all: Vec<_> = self.here().drain().collect();
+        for (_, mailbox) in all {
+            retire(mailbox.core()).await;
+        }
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+    }
+
+    /// One look at every mailbox.
+    async fn round(&self) {
+        let all: Vec<_> = self.here().values().cloned().collect();
+        for mailbox in &all {
+            if let Err(error) = self.chores(mailbox.core()).await {
+                tracing::warn!(mailbox = %mailbox.id(), "a chore failed: {error}");
+            }
+        }
+        close_oldest(&all, self.shared.limits.open).await;
+        drop(all);
+        for mailbox in self.forgotten() {
+            retire(mailbox.core()).await;
+        }
+    }
+
+    async fn chores(&self, core: &Arc<Core>) -> Result<(), StoreError> {
+        let limits = &self.shared.limits;
+        if core.unsynced().is_some_and(|age| age > SYNC_AFTER) {
+            sync(core).await?;
+        }
+        if core.idle() < QUIET {
+            return Ok(());
+        }
+        let due = core.grave_due();
+        if due > 0 && due <= Core::now() {
+            grave::dig(core).await?;
+        } else if core.is_open() && core.idle() > limits.close_after {
+            sync(core).await?;
+            core.close().await;
+        } else if core.is_open() && wal_size(core) > limits.wal {
+            core.checkpoint().await?;
+        }
+        Ok(())
+    }
+
+    /// Takes out the mailboxes that nobody holds any more.
+    fn forgotten(&self) -> Vec<Arc<Mailbox>> {
+        let patience = self.shared.limits.forget_after;
+        let mut here = self.here();
+        // Nobody can get hold of one while the map is locked.
+        let gone = |mailbox: &Arc<Mailbox>| Arc::strong_count(mailbox) == 1 && mailbox.core().idle() > patience;
+        let ids: Vec<_> = here.iter().filter(|(_, mailbox)| gone(mailbox)).map(|(id, _)| *id).collect();
+        ids.iter().filter_map(|id| here.remove(id)).collect()
+    }
+
+    fn here(&self) -> MutexGuard<'_, HashMap<MailboxId, Arc<Mailbox>>> {
+        self.here.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn proved(mailbox: Arc<Mailbox>, dek: &Dek) -> Result<Arc<Mailbox>, StoreError> {
+    if mailbox.core().has_key(dek) { Ok(mailbox) } else { Err(StoreError::WrongKey) }
+}
+
+/// Makes what was committed durable and takes the mark of unsynced commits away.
+async fn sync(core: &Arc<Core>) -> Result<(), StoreError> {
+    if core.unsynced().is_none() {
+        return Ok(());
+    }
+    core.write(Durability::Full, |tx| {
+        tx.state.unsynced = false;
+        Ok(())
+    })
+    .await
+}
+
+/// The end of a mailbox in memory.
+async fn retire(core: &Arc<Core>) {
+    let ended = async {
+        sync(core).await?;
+        core.open_writer().await?;
+        core.checkpoint().await
+    };
+    if let Err(error) = ended.await {
+        tracing::warn!(mailbox = %core.id, "closed without a checkpoint: {error}");
+    }
+    core.close().await;
+}
+
+/// Closes the files of the mailboxes used longest ago until few enough are open.
+async fn close_oldest(all: &[Arc<Mailbox>], most: usize) {
+    let mut open: Vec<_> = all.iter().filter(|mailbox| mailbox.core().is_open()).collect();
+    if open.len() <= most {
+        return;
+    }
+    open.sort_by_key(|mailbox| std::cmp::Reverse(mailbox.core().idle()));
+    for mailbox in open.iter().take(open.len() - most) {
+        if let Err(error) = sync(mailbox.core()).await {
+            tracing::warn!(mailbox = %mailbox.id(), "flags could not be synced: {error}");
+        }
+        mailbox.core().close().await;
+    }
+}
+
+fn wal_size(core: &Core) -> u64 {
+    std::fs::metadata(open::wal_of(core.path())).map_or(0, |found| found.len())
+}

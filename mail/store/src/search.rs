@@ -1,0 +1,148 @@
+//! SEARCH by scanning, exact: narrow rows first, headers and decoded bodies only where they decide.
+//!
+//! Rows and delta are of one snapshot. Contents are loaded in short transactions, at most [`LOAD`] octets in each, and
+//! matched after the transaction has ended.
+
+mod matcher;
+mod plan;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use model::verbs::{Found, Search};
+use model::{ModSeq, SessionId, Uid, UidSet};
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::StoreError;
+use crate::bodies::{Content, Meta};
+use crate::delta::{announce, delta};
+use crate::mailbox::Core;
+use crate::rows::{Folder, Placement, keywords, placements};
+use matcher::{Facts, Loaded, Verdict};
+use plan::{Need, Test, plan};
+
+/// Octets of messages loaded in one transaction, unless one message alone has more.
+const LOAD: u64 = 4 << 20;
+/// No transaction that loads messages takes much longer.
+const STEP: Duration = Duration::from_millis(15);
+/// Time a search works before it lets others have its thread.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// Rows that the narrow table alone does not decide.
+struct Snapshot {
+    delta: model::verbs::Delta,
+    rows: Vec<Placement>,
+    test: Test,
+}
+
+/// SEARCH.
+pub(crate) async fn search(core: &Arc<Core>, session: SessionId, search: Search) -> Result<Found, StoreError> {
+    let view = search.view;
+    let snapshot = core.read(move |connection| read(connection, &search)).await?;
+    announce(core, session, &view, &snapshot.delta);
+    let mut found = Found { delta: snapshot.delta, uids: UidSet::new(), modseq: ModSeq(0) };
+    let shared = Arc::new((snapshot.rows, snapshot.test));
+    let mut next = 0;
+    while next < shared.0.len() {
+        let cpu = core.shared.cpu.clone().acquire_owned().await.map_err(|_| StoreError::Stopped)?;
+        let (core, shared) = (core.clone(), shared.clone());
+        let slice = tokio::task::spawn_blocking(move || {
+            let _cpu = cpu;
+            scan(&core, &shared.0, &shared.1, next)
+        });
+        let slice = slice.await.map_err(|_| StoreError::Stopped)??;
+        next = slice.next;
+        for (uid, modseq) in slice.hits {
+            found.uids.insert(uid);
+            found.modseq = found.modseq.max(modseq);
+        }
+    }
+    Ok(found)
+}
+
+fn read(connection: &Connection, search: &Search) -> Result<Snapshot, StoreError> {
+    let delta = delta(connection, &search.view)?;
+    let mut test = plan(&search.key, &keywords(connection)?, &search.recent, crate::mailbox::Core::now());
+    test.sort();
+    let rows = match Folder::by_id(connection, search.view.folder)? {
+        Some(folder) => placements(connection, folder.id, &test.uids().unwrap_or_else(|| folder.span()))?,
+        None => Vec::new(),
+    };
+    let is_open = |row: &Placement| test.check(&Facts::new(row)) != Verdict::No;
+    let rows = rows.into_iter().filter(is_open).collect();
+    Ok(Snapshot { delta, rows, test })
+}
+
+/// What one slice of a search found.
+struct Slice {
+    hits: Vec<(Uid, ModSeq)>,
+    next: usize,
+}
+
+fn scan(core: &Core, rows: &[Placement], test: &Test, first: usize) -> Result<Slice, StoreError> {
+    let (began, mut slice) = (Instant::now(), Slice { hits: Vec::new(), next: first });
+    while slice.next < rows.len() && began.elapsed() < SLICE {
+        let loaded = core.read_now(|connection| load(connection, &rows[slice.next..], test))?;
+        for (row, loaded) in rows[slice.next..].iter().zip(&loaded) {
+            let is_hit = loaded.as_ref().is_some_and(|loaded| matches(row, loaded, test));
+            if is_hit {
+                slice.hits.push((Uid(row.uid), ModSeq(row.modseq)));
+            }
+        }
+        slice.next += loaded.len();
+    }
+    Ok(slice)
+}
+
+/// Loads what is needed of the next rows; none for a row whose content is gone.
+fn load(connection: &Connection, rows: &[Placement], test: &Test) -> Result<Vec<Option<Loaded>>, StoreError> {
+    let (began, mut octets, mut loaded) = (Instant::now(), 0, Vec::new());
+    for row in rows {
+        let facts = Facts::new(row);
+        let need = if test.check(&facts) == Verdict::Yes { Need::Row } else { test.need() };
+        let one = load_one(connection, row, need, test)?;
+        octets += one.as_ref().map_or(0, Loaded::octets);
+        loaded.push(one);
+        if octets >= LOAD || began.elapsed() >= STEP {
+            break;
+        }
+    }
+    Ok(loaded)
+}
+
+fn load_one(connection: &Connection, row: &Placement, need: Need, test: &Test) -> Result<Option<Loaded>, StoreError> {
+    if need == Need::Row {
+        return Ok(Some(Loaded::Nothing));
+    }
+    let content = match Content::load(connection, row.mail) {
+        Ok(content) => content,
+        Err(StoreError::Refused(_)) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut header = content.header().map(<[u8]>::to_vec);
+    // The header may decide already.
+    if let Some(header) = header
+        .take_if(|header| need == Need::Header || test.check(&Facts::new(row).with_header(header)) != Verdict::Open)
+    {
+        return Ok(Some(Loaded::Header(header)));
+    }
+    let mut raw = Vec::with_capacity(row.size as usize);
+    content.read(connection, 0..row.size, &mut raw)?;
+    let mut select = connection.prepare_cached("SELECT meta FROM mail WHERE id = ?")?;
+    let meta: Option<Vec<u8>> = select.query_row([row.mail], |found| found.get(0)).optional()?;
+    let Some(meta) = meta else { return Ok(None) };
+    Ok(Some(Loaded::Message(raw, Meta::read(&meta)?.skeleton)))
+}
+
+fn matches(row: &Placement, loaded: &Loaded, test: &Test) -> bool {
+    let facts = Facts::new(row);
+    let verdict = match loaded {
+        Loaded::Nothing => test.check(&facts),
+        Loaded::Header(header) => test.check(&facts.with_header(header)),
+        Loaded::Message(raw, skeleton) => test.check(&facts.with_message(raw, skeleton)),
+    };
+    verdict == Verdict::Yes
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,252 @@
+//! The tables of spool.sqlite and every statement on them. Blocking; one connection, one caller at a time.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use model::{DeliveryId, TxId};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use super::{Aside, FINGERPRINT_LIFE, Inserted, NewWaiting, SpoolState, Waiting};
+use crate::StoreError;
+
+/// `user_version` this code reads and writes.
+const FORMAT: i64 = 1;
+
+/// `usage` has one row. Counters live there because a sum over `waiting` would walk rows that carry whole messages.
+const TABLES: &str = "
+    CREATE TABLE waiting(
+        id INTEGER PRIMARY KEY AUTOINCREMENT, delivery BLOB NOT NULL UNIQUE, txid BLOB NOT NULL, fp BLOB,
+        size INTEGER NOT NULL, at INTEGER NOT NULL, drained_at INTEGER, sealed BLOB NOT NULL);
+    CREATE INDEX waiting_fp ON waiting(fp) WHERE fp IS NOT NULL;
+    CREATE INDEX waiting_txid ON waiting(txid);
+    CREATE TABLE aside(
+        id INTEGER PRIMARY KEY, delivery BLOB NOT NULL UNIQUE, size INTEGER NOT NULL, reason TEXT NOT NULL,
+        received INTEGER NOT NULL, at INTEGER NOT NULL, sealed BLOB NOT NULL);
+    CREATE TABLE settle(txid BLOB PRIMARY KEY) WITHOUT ROWID;
+    CREATE TABLE usage(
+        id INTEGER PRIMARY KEY CHECK(id = 0), mailbox_bytes INTEGER NOT NULL, mailbox_messages INTEGER NOT NULL,
+        waiting INTEGER NOT NULL, bytes INTEGER NOT NULL);
+    INSERT INTO usage VALUES(0, 0, 0, 0, 0);
+    PRAGMA user_version = 1;";
+
+/// Opens the file, which is made if it is missing. Its folder must exist.
+pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
+    // Made here and not by SQLite, so that it has our mode and its name is durable.
+    files::durable::create(path, b"")?;
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.execute_batch(
+        "PRAGMA busy_timeout = 5000;
+         PRAGMA auto_vacuum = INCREMENTAL;
+         PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA wal_autocheckpoint = 4000;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA cache_size = -256;",
+    )?;
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    match found {
+        FORMAT => {}
+        0 => connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} COMMIT;"))?,
+        _ => return Err(StoreError::Format { what: "spool.sqlite", found, known: FORMAT }),
+    }
+    Ok(connection)
+}
+
+/// Inserts all rows in one commit. Where that fails, nothing of it is there.
+pub(super) fn insert(connection: &mut Connection, rows: &[NewWaiting]) -> Result<Vec<Inserted>, StoreError> {
+    let tx = begin(connection)?;
+    let outcomes = rows.iter().map(|row| insert_one(&tx, row)).collect::<Result<_, _>>()?;
+    tx.commit()?;
+    Ok(outcomes)
+}
+
+fn insert_one(tx: &Transaction<'_>, row: &NewWaiting) -> Result<Inserted, StoreError> {
+    if is_known(tx, row)? {
+        return Ok(Inserted::Duplicate);
+    }
+    if let Some(limit) = row.limit {
+        let used: i64 = tx.prepare_cached("SELECT mailbox_bytes + bytes FROM usage")?.query_row([], |r| r.get(0))?;
+        if (used as u64).saturating_add(row.size) > limit {
+            return Ok(Inserted::OverQuota);
+        }
+    }
+    tx.prepare_cached("INSERT INTO waiting(delivery, txid, fp, size, at, sealed) VALUES(?, ?, ?, ?, ?, ?)")?.execute(
+        params![row.delivery.0, row.txid.0, row.fp, row.size as i64, row.at.as_millisecond(), &row.sealed[..],],
+    )?;
+    tx.prepare_cached("UPDATE usage SET waiting = waiting + 1, bytes = bytes + ?")?.execute([row.size as i64])?;
+    Ok(Inserted::Stored)
+}
+
+fn is_known(tx: &Transaction<'_>, row: &NewWaiting) -> Result<bool, StoreError> {
+    let mut by_id = tx.prepare_cached(
+        "SELECT 1 FROM waiting WHERE delivery = ?1 UNION ALL SELECT 1 FROM aside WHERE delivery = ?1",
+    )?;
+    if by_id.exists([row.delivery.0])? {
+        return Ok(true);
+    }
+    let Some(fp) = row.fp else { return Ok(false) };
+    let oldest = row.at.as_millisecond() - FINGERPRINT_LIFE.as_millis() as i64;
+    Ok(tx.prepare_cached("SELECT 1 FROM waiting WHERE fp = ? AND at > ?")?.exists(params![fp, oldest])?)
+}
+
+/// The oldest rows, in order: at least one if there is any, at most `rows`, and not more than `bytes` of sealed bytes
+/// unless the first alone has more.
+pub(super) fn batch(connection: &mut Connection, rows: usize, bytes: u64) -> Result<Vec<Waiting>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, delivery, txid, fp, size, at, sealed FROM waiting WHERE drained_at IS NULL ORDER BY id LIMIT ?",
+    )?;
+    let mut cursor = statement.query([rows as i64])?;
+    let (mut found, mut total) = (Vec::new(), 0_u64);
+    while let Some(row) = cursor.next()? {
+        let waiting = Waiting {
+            id: row.get(0)?,
+            delivery: DeliveryId(row.get(1)?),
+            txid: TxId(row.get(2)?),
+            fp: row.get(3)?,
+            size: row.get::<_, i64>(4)? as u64,
+            at: time(row.get(5)?),
+            sealed: row.get(6)?,
+        };
+        total += waiting.sealed.len() as u64;
+        if total > bytes && !found.is_empty() {
+            break;
+        }
+        found.push(waiting);
+    }
+    Ok(found)
+}
+
+/// Removes rows that the mailbox has taken. Rows that are gone already are as good.
+pub(super) fn remove(connection: &mut Connection, ids: &[i64]) -> Result<(), StoreError> {
+    let tx = begin(connection)?;
+    for id in ids {
+        remove_one(&tx, *id)?;
+    }
+    Ok(tx.commit()?)
+}
+
+fn remove_one(tx: &Transaction<'_>, id: i64) -> Result<(), StoreError> {
+    let size: Option<i64> = tx
+        .prepare_cached("DELETE FROM waiting WHERE id = ? RETURNING size")?
+        .query_row([id], |r| r.get(0))
+        .optional()?;
+    if let Some(size) = size {
+        tx.prepare_cached("UPDATE usage SET waiting = waiting - 1, bytes = bytes - ?")?.execute([size])?;
+    }
+    Ok(())
+}
+
+/// Moves a row out of the way of the others.
+pub(super) fn set_aside(connection: &mut Connection, id: i64, reason: &str, now: Timestamp) -> Result<(), StoreError> {
+    let tx = begin(connection)?;
+    tx.prepare_cached(
+        "INSERT OR IGNORE INTO aside(delivery, size, reason, received, at, sealed)
+         SELECT delivery, size, ?, at, ?, sealed FROM waiting WHERE id = ?",
+    )?
+    .execute(params![reason, now.as_millisecond(), id])?;
+    remove_one(&tx, id)?;
+    Ok(tx.commit()?)
+}
+
+/// What was set aside, oldest first.
+pub(super) fn asides(connection: &mut Connection) -> Result<Vec<Aside>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT delivery, size, reason, at FROM aside ORDER BY id")?;
+    let rows = statement.query_map([], |row| {
+        Ok(Aside {
+            delivery: DeliveryId(row.get(0)?),
+            size: row.get::<_, i64>(1)? as u64,
+            reason: row.get(2)?,
+            at: time(row.get(3)?),
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Ends the suppression by these transactions' fingerprints here, and, where `remember`, notes that the mailbox still has
+/// to be told. Durable with the next commit that is: a settle that is lost suppresses a repeat once too often, which is no
+/// reason for an fsync per message.
+pub(super) fn settle(connection: &mut Connection, transactions: &[TxId], remember: bool) -> Result<(), StoreError> {
+    connection.execute_batch("PRAGMA synchronous = NORMAL")?;
+    let settled = settle_unsynced(connection, transactions, remember);
+    connection.execute_batch("PRAGMA synchronous = FULL")?;
+    settled
+}
+
+fn settle_unsynced(connection: &mut Connection, transactions: &[TxId], remember: bool) -> Result<(), StoreError> {
+    let tx = begin(connection)?;
+    for txid in transactions {
+        tx.prepare_cached("UPDATE waiting SET fp = NULL WHERE txid = ? AND fp IS NOT NULL")?.execute([txid.0])?;
+        if remember {
+            tx.prepare_cached("INSERT OR IGNORE INTO settle(txid) VALUES(?)")?.execute([txid.0])?;
+        }
+    }
+    Ok(tx.commit()?)
+}
+
+/// Settled transactions that the mailbox has not been told of.
+pub(super) fn settled(connection: &mut Connection) -> Result<Vec<TxId>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT txid FROM settle")?;
+    let rows = statement.query_map([], |row| row.get(0).map(TxId))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The mailbox has been told of these.
+pub(super) fn forget_settled(connection: &mut Connection, transactions: &[TxId]) -> Result<(), StoreError> {
+    let tx = begin(connection)?;
+    for txid in transactions {
+        tx.prepare_cached("DELETE FROM settle WHERE txid = ?")?.execute([txid.0])?;
+    }
+    Ok(tx.commit()?)
+}
+
+/// Keeps what the mailbox holds, for quota while it is locked.
+pub(super) fn set_usage(connection: &mut Connection, bytes: u64, messages: u64) -> Result<(), StoreError> {
+    let (bytes, messages) = (bytes as i64, messages as i64);
+    connection
+        .prepare_cached(
+            "UPDATE usage SET mailbox_bytes = ?1, mailbox_messages = ?2
+             WHERE mailbox_bytes <> ?1 OR mailbox_messages <> ?2",
+        )?
+        .execute([bytes, messages])?;
+    Ok(())
+}
+
+/// What is here.
+pub(super) fn state(connection: &mut Connection) -> Result<SpoolState, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT waiting, bytes, mailbox_bytes, mailbox_messages, (SELECT count(*) FROM aside),
+            (SELECT count(*) FROM settle) FROM usage",
+    )?;
+    Ok(statement.query_row([], |row| {
+        let number = |n: usize| row.get::<_, i64>(n).map(|v| v as u64);
+        Ok(SpoolState {
+            waiting: number(0)?,
+            bytes: number(1)?,
+            mailbox_bytes: number(2)?,
+            mailbox_messages: number(3)?,
+            aside: number(4)?,
+            settles: number(5)?,
+        })
+    })?)
+}
+
+/// Gives the space of drained mail back to the file system.
+pub(super) fn tidy(connection: &mut Connection) -> Result<(), StoreError> {
+    // A pragma that steps once per page.
+    let mut vacuum = connection.prepare("PRAGMA incremental_vacuum")?;
+    let mut rows = vacuum.query([])?;
+    while rows.next()?.is_some() {}
+    drop(rows);
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    Ok(())
+}
+
+fn begin(connection: &mut Connection) -> Result<Transaction<'_>, StoreError> {
+    Ok(connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
+}
+
+/// Times outside what a `Timestamp` holds cannot have been written by [`insert`].
+fn time(millisecond: i64) -> Timestamp {
+    Timestamp::from_millisecond(millisecond).unwrap_or_default()
+}

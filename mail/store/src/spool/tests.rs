@@ -1,0 +1,171 @@
+use std::path::Path;
+
+use super::*;
+use crate::Layout;
+use model::MailboxId;
+
+fn mailbox() -> MailboxId {
+    MailboxId::from_random([1; 17])
+}
+
+/// The spools of a volume, as after a start of the process.
+fn spools(data: &Path) -> Spools {
+    let layout = Layout::new(data);
+    let folder = layout.spool(mailbox());
+    files::durable::create_dir_all(folder.parent().unwrap()).unwrap();
+    Spools::new(layout, SpoolLimits::default())
+}
+
+fn row(n: u8) -> NewWaiting {
+    NewWaiting {
+        delivery: DeliveryId([n; 16]),
+        txid: TxId([n; 16]),
+        fp: None,
+        size: 100,
+        at: Timestamp::from_second(1_700_000_000 + i64::from(n)).unwrap(),
+        sealed: Bytes::from(vec![n; 50]),
+        limit: None,
+    }
+}
+
+fn ids(rows: &[Waiting]) -> Vec<u8> {
+    rows.iter().map(|row| row.delivery.0[0]).collect()
+}
+
+#[tokio::test]
+async fn rows_survive_reopening_and_leave_once_in_order() {
+    let data = tempfile::tempdir().unwrap();
+    {
+        let all = spools(data.path());
+        let spool = all.of(mailbox());
+        assert_eq!(spool.state().await.unwrap(), SpoolState::default());
+        let outcomes = in_turn(&spool, 1..=5).await;
+        assert_eq!(outcomes, [Inserted::Stored; 5]);
+        assert_eq!(spool.insert(row(3)).await.unwrap(), Inserted::Duplicate);
+    }
+    let first = {
+        let all = spools(data.path());
+        let spool = all.of(mailbox());
+        assert_eq!(spool.state().await.unwrap().waiting, 5);
+        let first = spool.batch(2, u64::MAX).await.unwrap();
+        spool.remove(first.iter().map(|row| row.id).collect()).await.unwrap();
+        first
+    };
+    let all = spools(data.path());
+    let spool = all.of(mailbox());
+    let rest = spool.batch(100, u64::MAX).await.unwrap();
+    assert_eq!(first.len() + rest.len(), 5);
+    let mut both = ids(&first);
+    both.extend(ids(&rest));
+    assert_eq!(both, [1, 2, 3, 4, 5]);
+    assert!(rest.iter().all(|row| row.sealed == vec![row.delivery.0[0]; 50]));
+    spool.remove(rest.iter().map(|row| row.id).collect()).await.unwrap();
+    spool.remove(rest.iter().map(|row| row.id).collect()).await.unwrap();
+    spool.tidy().await.unwrap();
+    let state = spool.state().await.unwrap();
+    assert_eq!((state.waiting, state.bytes), (0, 0));
+}
+
+/// Inserts one after the other, so that their order is known.
+async fn in_turn(spool: &std::sync::Arc<Spool>, range: std::ops::RangeInclusive<u8>) -> Vec<Inserted> {
+    let mut all = Vec::new();
+    for n in range {
+        all.push(spool.insert(row(n)).await.unwrap());
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inserts_that_come_together_are_all_answered() {
+    let data = tempfile::tempdir().unwrap();
+    let all = spools(data.path());
+    let spool = all.of(mailbox());
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..50 {
+        let spool = spool.clone();
+        tasks.spawn(async move { spool.insert(row(n)).await.unwrap() });
+    }
+    while let Some(inserted) = tasks.join_next().await {
+        assert_eq!(inserted.unwrap(), Inserted::Stored);
+    }
+    assert_eq!(spool.state().await.unwrap().waiting, 50);
+}
+
+#[tokio::test]
+async fn an_unsettled_fingerprint_suppresses_for_seven_days_and_a_settled_one_does_not() {
+    let data = tempfile::tempdir().unwrap();
+    let all = spools(data.path());
+    let spool = all.of(mailbox());
+    let with_fp = |n: u8, days: i64| {
+        let at = Timestamp::from_second(1_700_000_000 + days * 86_400).unwrap();
+        NewWaiting { fp: Some([9; 32]), at, ..row(n) }
+    };
+    assert_eq!(spool.insert(with_fp(1, 0)).await.unwrap(), Inserted::Stored);
+    assert_eq!(spool.insert(with_fp(2, 6)).await.unwrap(), Inserted::Duplicate);
+    assert_eq!(spool.insert(with_fp(3, 8)).await.unwrap(), Inserted::Stored);
+    assert_eq!(spool.insert(with_fp(4, 9)).await.unwrap(), Inserted::Duplicate);
+    spool.settle(vec![TxId([3; 16])], true).await.unwrap();
+    assert_eq!(spool.insert(with_fp(4, 9)).await.unwrap(), Inserted::Stored);
+    assert_eq!(spool.settled().await.unwrap(), [TxId([3; 16])]);
+    spool.forget_settled(vec![TxId([3; 16])]).await.unwrap();
+    assert!(spool.settled().await.unwrap().is_empty());
+    let fps: Vec<bool> = spool.batch(10, u64::MAX).await.unwrap().iter().map(|row| row.fp.is_some()).collect();
+    assert_eq!(fps, [true, false, true]);
+}
+
+#[tokio::test]
+async fn a_bad_message_is_kept_aside_and_does_not_come_again() {
+    let data = tempfile::tempdir().unwrap();
+    let all = spools(data.path());
+    let spool = all.of(mailbox());
+    in_turn(&spool, 1..=2).await;
+    let bad = &spool.batch(10, u64::MAX).await.unwrap()[0];
+    spool.set_aside(bad.id, "does not open".into(), bad.at).await.unwrap();
+    assert_eq!(ids(&spool.batch(10, u64::MAX).await.unwrap()), [2]);
+    assert_eq!(spool.insert(row(1)).await.unwrap(), Inserted::Duplicate);
+    let asides = spool.asides().await.unwrap();
+    assert_eq!((asides.len(), asides[0].reason.as_str(), asides[0].size), (1, "does not open", 100));
+    let state = spool.state().await.unwrap();
+    assert_eq!((state.waiting, state.bytes, state.aside), (1, 100, 1));
+}
+
+#[tokio::test]
+async fn the_limit_covers_mailbox_and_spool_together() {
+    let data = tempfile::tempdir().unwrap();
+    let all = spools(data.path());
+    let spool = all.of(mailbox());
+    spool.set_usage(700, 7).await.unwrap();
+    let limited = |n| NewWaiting { limit: Some(900), ..row(n) };
+    assert_eq!(spool.insert(limited(1)).await.unwrap(), Inserted::Stored);
+    assert_eq!(spool.insert(limited(2)).await.unwrap(), Inserted::Stored);
+    assert_eq!(spool.insert(limited(3)).await.unwrap(), Inserted::OverQuota);
+    assert_eq!(spool.insert(limited(2)).await.unwrap(), Inserted::Duplicate);
+}
+
+#[tokio::test]
+async fn a_batch_is_bounded_in_bytes_but_never_empty() {
+    let data = tempfile::tempdir().unwrap();
+    let all = spools(data.path());
+    let spool = all.of(mailbox());
+    in_turn(&spool, 1..=4).await;
+    assert_eq!(ids(&spool.batch(10, 120).await.unwrap()), [1, 2]);
+    assert_eq!(ids(&spool.batch(10, 1).await.unwrap()), [1]);
+}
+
+#[tokio::test]
+async fn many_spools_share_few_open_files_and_asking_makes_no_file() {
+    let data = tempfile::tempdir().unwrap();
+    let layout = Layout::new(data.path());
+    let spools = Spools::new(layout.clone(), SpoolLimits { open: 3, parallel: 2 });
+    for n in 0..10 {
+        let id = MailboxId::from_random([n; 17]);
+        files::durable::create_dir_all(layout.spool(id).parent().unwrap()).unwrap();
+        assert_eq!(spools.of(id).insert(row(n)).await.unwrap(), Inserted::Stored);
+    }
+    let open = (0..10).filter(|n| spools.of(MailboxId::from_random([*n; 17])).is_open()).count();
+    assert!(open <= 3, "{open} files are open");
+    assert_eq!(spools.of(MailboxId::from_random([0; 17])).state().await.unwrap().waiting, 1);
+    let absent = MailboxId::from_random([99; 17]);
+    assert_eq!(spools.of(absent).state().await.unwrap().waiting, 0);
+    assert!(!layout.spool(absent).exists());
+}

@@ -1,0 +1,293 @@
+//! Group commit: writes that wait together share a transaction.
+//!
+//! Invariants:
+//! * Nothing is answered before COMMIT has returned.
+//! * A member that fails loses only its own savepoint. Where the whole transaction was lost (a full disk), or COMMIT fails,
+//!   the members run again, one transaction each, and every one gets its own answer.
+//! * One durable member makes the commit durable. Changes of flags alone are not synced: before the first of them the
+//!   mailbox is durably marked `unsynced`, and the flusher, a second later, syncs and takes the mark away. Every modseq told
+//!   to anybody is thus in a synced file, or below the ceiling of one that is marked.
+//! * After an I/O error nothing is acknowledged until the WAL has been folded in and started anew without errors.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crypto::ShieldedDek;
+use model::verbs::Hint;
+use model::{FolderId, ModSeq};
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use crate::open::{self, Use};
+use crate::state::{Policy, RESERVE, State, WriteTx};
+use crate::{StoreError, schema};
+
+/// When a write has to be on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Durability {
+    /// Nobody is told of it: parts of a message being written, garbage being removed.
+    Lazy,
+    /// Within a second: flags.
+    Soon,
+    /// Before it is answered.
+    Full,
+}
+
+/// A write that waits for its turn.
+pub(crate) trait Job: Send {
+    /// When it has to be on disk.
+    fn durability(&self) -> Durability;
+    /// Does it. May be called again if the transaction was lost.
+    fn run(&mut self, tx: &mut WriteTx<'_>) -> Result<(), StoreError>;
+    /// Answers: with what `run` made, or why it is not there.
+    fn answer(self: Box<Self>, failed: Option<StoreError>);
+}
+
+/// A [`Job`] made of a closure.
+pub(crate) struct Task<T, F> {
+    durability: Durability,
+    work: F,
+    made: Option<T>,
+    tell: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Task<T, F>
+where
+    T: Send + 'static,
+    F: FnMut(&mut WriteTx<'_>) -> Result<T, StoreError> + Send + 'static,
+{
+    /// The job, and where its answer comes.
+    pub fn new(durability: Durability, work: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>) {
+        let (tell, told) = oneshot::channel();
+        (Box::new(Self { durability, work, made: None, tell }), told)
+    }
+}
+
+impl<T, F> Job for Task<T, F>
+where
+    T: Send,
+    F: FnMut(&mut WriteTx<'_>) -> Result<T, StoreError> + Send,
+{
+    fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    fn run(&mut self, tx: &mut WriteTx<'_>) -> Result<(), StoreError> {
+        self.made = Some((self.work)(tx)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, failed: Option<StoreError>) {
+        let result = match (failed, self.made) {
+            (None, Some(made)) => Ok(made),
+            (Some(error), _) => Err(error),
+            (None, None) => Err(StoreError::Stopped),
+        };
+        // Whoever asked may have gone; the change stays and is found under its sequence number.
+        let _ = self.tell.send(result);
+    }
+}
+
+/// The writing connection of a mailbox.
+#[derive(Default)]
+pub(crate) struct Writer {
+    connection: Option<Connection>,
+    /// `synchronous` as it is set now.
+    full: bool,
+    /// The volume failed; see the module's last invariant.
+    distrusted: bool,
+}
+
+/// What a commit changed.
+#[derive(Debug, Default)]
+pub(crate) struct Committed {
+    /// For the sessions; none where nothing they see changed.
+    pub hint: Option<Hint>,
+    /// Commits since the last synced one exist.
+    pub unsynced: bool,
+}
+
+impl Writer {
+    /// True where the file is open.
+    pub fn is_open(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    /// Opens the file, migrates it, and repairs what a crash left.
+    pub fn open(&mut self, path: &Path, dek: &ShieldedDek) -> Result<(), StoreError> {
+        if self.connection.is_some() {
+            return Ok(());
+        }
+        let connection = dek.with(|dek| open::open(path, dek, Use::Write))?;
+        schema::migrate(&connection)?;
+        if self.distrusted {
+            if !open::checkpoint(&connection)? {
+                return Err(StoreError::Distrusted);
+            }
+            self.distrusted = false;
+        }
+        self.full = true;
+        recover(&connection)?;
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    /// The connection, for chores outside a group.
+    pub fn connection(&self) -> Result<&Connection, StoreError> {
+        self.connection.as_ref().ok_or(StoreError::Stopped)
+    }
+
+    /// Closes the file.
+    pub fn close(&mut self) {
+        self.connection = None;
+    }
+
+    /// Runs the jobs in as few transactions as possible. The caller answers them, after it has noted what was committed.
+    pub fn run(&mut self, jobs: Jobs, policy: Policy, now: i64) -> (Committed, Answers) {
+        let alone = jobs.len() == 1;
+        let mut members: Answers = jobs.into_iter().map(|job| (job, None)).collect();
+        let mut outcome = match self.transaction(&mut members, policy, now) {
+            Ok(committed) => return (committed, members),
+            Err(error) => {
+                self.abandon(&error);
+                if alone {
+                    if let Some(only) = members.first_mut() {
+                        only.1 = Some(error);
+                    }
+                    return (Committed::default(), members);
+                }
+                Committed::default()
+            }
+        };
+        // Members that were refused have their answer; the others lost their transaction, not their chance.
+        let (mut answers, lost): (Answers, Answers) = members.into_iter().partition(|member| member.1.is_some());
+        for (job, _) in lost {
+            let (committed, answer) = self.run(vec![job], policy, now);
+            outcome.merge(committed);
+            answers.extend(answer);
+        }
+        (outcome, answers)
+    }
+
+    fn transaction(&mut self, members: &mut Answers, policy: Policy, now: i64) -> Result<Committed, StoreError> {
+        if self.distrusted && self.connection.is_none() {
+            return Err(StoreError::Distrusted);
+        }
+        let wanted = members.iter().map(|member| member.0.durability()).max().unwrap_or(Durability::Lazy);
+        let connection = self.connection.as_ref().ok_or(StoreError::Stopped)?;
+        let before = State::load(connection)?;
+        // Unsynced modseqs need the mark and room below the ceiling, both synced before.
+        let marked = before.unsynced && before.ceiling > before.modseq + 2 * members.len() as u64;
+        let full = wanted == Durability::Full || (wanted == Durability::Soon && !marked);
+        if full != self.full {
+            connection.execute_batch(if full { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" })?;
+            self.full = full;
+        }
+        let connection = self.connection.as_ref().ok_or(StoreError::Stopped)?;
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        let mut tx = WriteTx::new(connection, before, policy, now);
+        let changes = connection.total_changes();
+        run_members(&mut tx, members)?;
+        if connection.total_changes() == changes && tx.state == before {
+            connection.execute_batch("ROLLBACK")?;
+            return Ok(Committed { hint: None, unsynced: before.unsynced });
+        }
+        let (mut state, touched) = (tx.state, tx.touched);
+        state.commits += 1;
+        if full {
+            // This commit syncs all before it; only a group of flags alone is about to be followed by unsynced ones.
+            state.unsynced = wanted == Durability::Soon;
+            state.ceiling = state.ceiling.max(state.modseq);
+            if state.ceiling < state.modseq + RESERVE / 2 {
+                state.ceiling = state.modseq + RESERVE;
+            }
+        }
+        state.save(connection)?;
+        connection.execute_batch("COMMIT")?;
+        let hint = hint(before, state, touched);
+        Ok(Committed { hint, unsynced: state.unsynced })
+    }
+
+    /// Ends a transaction that failed, and the trust in a volume that failed.
+    fn abandon(&mut self, error: &StoreError) {
+        let Some(connection) = &self.connection else { return };
+        let ended = connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok();
+        if error.is_io() {
+            self.distrusted = true;
+        }
+        if !ended || error.is_io() {
+            self.connection = None;
+        }
+    }
+}
+
+impl Committed {
+    fn merge(&mut self, later: Self) {
+        self.unsynced = later.unsynced;
+        match (&mut self.hint, later.hint) {
+            (Some(hint), Some(later)) => {
+                hint.modseq = hint.modseq.max(later.modseq);
+                hint.folders.extend(later.folders);
+            }
+            (hint, later) => *hint = later.or(hint.take()),
+        }
+    }
+}
+
+/// Jobs that wait.
+pub(crate) type Jobs = Vec<Box<dyn Job>>;
+/// Jobs of a group, with the failure of those that failed.
+pub(crate) type Answers = Vec<(Box<dyn Job>, Option<StoreError>)>;
+
+/// Runs every member in a savepoint; an error of this function means that the transaction is lost.
+fn run_members(tx: &mut WriteTx<'_>, members: &mut Answers) -> Result<(), StoreError> {
+    let connection = tx.connection;
+    for (job, failed) in members.iter_mut().filter(|member| member.1.is_none()) {
+        let (state, touched) = (tx.state, tx.touched.clone());
+        tx.next_member();
+        connection.prepare_cached("SAVEPOINT member")?.execute([])?;
+        match job.run(tx) {
+            Ok(()) => {}
+            Err(error) if connection.is_autocommit() || error.is_io() => return Err(error),
+            Err(error) => {
+                connection.prepare_cached("ROLLBACK TO member")?.execute([])?;
+                (tx.state, tx.touched) = (state, touched);
+                *failed = Some(error);
+            }
+        }
+        connection.prepare_cached("RELEASE member")?.execute([])?;
+    }
+    Ok(())
+}
+
+fn hint(before: State, after: State, touched: BTreeSet<FolderId>) -> Option<Hint> {
+    let seen = after.modseq != before.modseq || !touched.is_empty();
+    seen.then(|| Hint { modseq: ModSeq(after.modseq), folders: touched.into_iter().collect() })
+}
+
+/// After unsynced commits may have been lost, every modseq above the last synced one may have been told: the counter goes
+/// on above the ceiling, and every client is told everything again.
+fn recover(connection: &Connection) -> Result<(), StoreError> {
+    let mut state = State::load(connection)?;
+    if !state.unsynced {
+        return Ok(());
+    }
+    state.modseq = state.ceiling + 1;
+    state.ceiling = state.modseq + RESERVE;
+    state.unsynced = false;
+    state.commits += 1;
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    let modseq = state.modseq as i64;
+    let saved = connection
+        .execute("UPDATE folder SET reset_ms = ?1, hms = ?1, fms = ?1", [modseq])
+        .map_err(StoreError::from)
+        .and_then(|_| state.save(connection));
+    match saved {
+        Ok(()) => Ok(connection.execute_batch("COMMIT")?),
+        Err(error) => {
+            // The connection is closed by the caller, which rolls back too.
+            let _ = connection.execute_batch("ROLLBACK");
+            Err(error)
+        }
+    }
+}

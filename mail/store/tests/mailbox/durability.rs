@@ -1,0 +1,210 @@
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::SessionId;
+use model::verbs::*;
+use store::{Body, Delivered, Layout, Limits, Mailboxes, StoreError};
+
+use crate::fixture::*;
+
+const MAIL: &str = "Message-ID: <a@b>\r\nSubject: x\r\n\r\nbody";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_key_opens_nothing_whether_the_mailbox_is_open_or_not() {
+    let f = fixture().await;
+    let wrong = || crypto::Dek::from_bytes(&[1; 32]);
+    assert!(matches!(f.mailboxes.attach(id(), wrong()).await, Err(StoreError::WrongKey)));
+    f.mailboxes.detach(id()).await;
+    assert!(matches!(f.mailboxes.attach(id(), wrong()).await, Err(StoreError::WrongKey)));
+    f.mailboxes.attach(id(), dek()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_is_in_a_copy_of_the_files_taken_at_that_moment() {
+    let f = fixture().await;
+    let s = f.session(1);
+    for n in 0..5 {
+        s.append("INBOX", format!("Subject: {n}\r\n\r\nbody {n}")).await.unwrap();
+    }
+    let old = view(&s.select("INBOX").await);
+    let stored = s.store(&old, "2", StoreMode::Add, &["\\Seen", "work"]).await;
+    // As a power cut would leave them: nothing was closed.
+    let copy = tempfile::tempdir().unwrap();
+    let layout = Layout::new(copy.path());
+    fs::create_dir_all(layout.mailbox_dir(id())).unwrap();
+    for suffix in ["", "-wal"] {
+        let name = format!("mailbox.sqlite{suffix}");
+        fs::copy(f.path().with_file_name(&name), layout.mailbox_dir(id()).join(&name)).unwrap();
+    }
+    let again = Mailboxes::new(layout, patient());
+    let mailbox = again.attach(id(), dek()).await.unwrap();
+    let t = Session::new(mailbox, 9);
+    assert_eq!(t.bodies("INBOX").await, s.bodies("INBOX").await);
+    let selected = t.select("INBOX").await;
+    assert!(selected.modseq > stored.modseq, "modseqs that may have been lost are not given again");
+    // A client of before is told everything.
+    let delta = t.sync(&View { since: stored.modseq, ..old }).await;
+    assert_eq!(delta.changed.len(), 5);
+    assert_eq!(delta.changed.flags[1] & 8, 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_clean_close_nothing_is_told_again() {
+    let f = fixture().await;
+    let s = f.session(1);
+    s.append("INBOX", MAIL).await.unwrap();
+    let old = view(&s.select("INBOX").await);
+    let stored = s.store(&old, "1", StoreMode::Add, &["\\Flagged"]).await;
+    drop(s);
+    f.mailboxes.detach(id()).await;
+    let mailbox = f.mailboxes.attach(id(), dek()).await.unwrap();
+    let delta = Session::new(mailbox, 1).sync(&View { since: stored.modseq, ..old }).await;
+    assert!(delta.changed.is_empty());
+    assert_eq!(delta.modseq, stored.modseq);
+    assert_eq!(fs::metadata(f.path().with_file_name("mailbox.sqlite-wal")).map_or(0, |m| m.len()), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_close_when_idle_flags_are_synced_and_the_mailbox_goes_on() {
+    let limits = Limits { close_after: Duration::from_millis(100), ..patient() };
+    let f = with_limits(limits, true).await;
+    let s = f.session(1);
+    s.append("INBOX", MAIL).await.unwrap();
+    let view = view(&s.select("INBOX").await);
+    s.store(&view, "1", StoreMode::Add, &["\\Seen"]).await;
+    eventually(async || f.sql("SELECT unsynced FROM state") == 0).await;
+    eventually(async || open_files(f.folder.path()) == 0).await;
+    assert_eq!(s.bodies("INBOX").await, [MAIL.as_bytes()]);
+}
+
+/// Descriptors of this process under a folder.
+fn open_files(folder: &std::path::Path) -> usize {
+    let links = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    links.filter(|target| target.starts_with(folder)).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mailbox_that_nobody_holds_is_forgotten() {
+    let limits = Limits { forget_after: Duration::from_millis(50), ..patient() };
+    let mut f = with_limits(limits, true).await;
+    let held = f.mailbox.clone();
+    let weak = Arc::downgrade(&held);
+    f.mailbox =
+        Mailboxes::new(Layout::new(f.folder.path().join("other")), patient()).attach(id(), dek()).await.unwrap();
+    drop(held);
+    eventually(async || weak.upgrade().is_none()).await;
+    assert!(f.mailboxes.get(id()).is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_request_gets_the_first_answer_and_changes_nothing() {
+    let f = fixture().await;
+    let s = f.session(1);
+    let (append, _) = s.appending("INBOX", &["\\Deleted"], MAIL);
+    let send = || s.mailbox.append(s.id, append.clone(), Body::Whole(MAIL.into()));
+    let first = send().await.unwrap();
+    assert_eq!(send().await.unwrap(), first);
+    let selected = s.select("INBOX").await;
+    assert_eq!(selected.uids.len(), 1);
+
+    let copy = Copy { seq: s.next(), view: view(&selected), uids: uids("1"), target: "Trash".into(), remove: false };
+    let first = s.ask(Request::Copy(copy.clone())).await.unwrap();
+    assert_eq!(s.ask(Request::Copy(copy)).await.unwrap(), first);
+    assert_eq!(s.select("Trash").await.uids.len(), 1);
+
+    let expunge = Request::Expunge { seq: s.next(), view: view(&selected), only: None, silent: false };
+    let first = s.ask(expunge.clone()).await.unwrap();
+    assert_eq!(s.ask(expunge).await.unwrap(), first);
+    assert!(matches!(first, Answer::Expunged(e) if e.uids == uids("1")));
+
+    let create =
+        Request::FolderChange { seq: s.next(), change: FolderChange::Create { name: "n".into(), special: None } };
+    assert_eq!(s.ask(create.clone()).await.unwrap(), Answer::Done);
+    assert_eq!(s.ask(create.clone()).await.unwrap(), Answer::Done);
+    let other = Session { id: SessionId([77; 16]), ..s.clone() };
+    assert_eq!(other.ask(create).await.unwrap_err().code, Code::AlreadyExists, "numbers are per session");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_failing_member_of_a_group_leaves_the_others_alone() {
+    let f = fixture().await;
+    let s = f.session(1);
+    let appends = (0..60).map(|n| {
+        let (append, body) = s.appending(if n % 7 == 3 { "nowhere" } else { "INBOX" }, &[], format!("n: {n}\r\n\r\n"));
+        (n, tokio::spawn(s.mailbox.append(s.id, append, body)))
+    });
+    let appends: Vec<_> = appends.collect();
+    let mut last = 0;
+    for (n, append) in appends {
+        match append.await.unwrap() {
+            Ok(appended) => {
+                assert!(n % 7 != 3 && appended.uid.0 == last + 1, "in the order of calls");
+                last = appended.uid.0;
+            }
+            Err(failure) => assert!(n % 7 == 3 && failure.code == Code::TryCreate),
+        }
+    }
+    assert_eq!(s.select("INBOX").await.uids.len(), 51);
+    let commits = f.sql("SELECT commits FROM state");
+    assert!(commits < 50, "60 appends at once took {commits} commits");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quota_is_exact_and_only_reserved_mail_goes_over_it() {
+    let f = fixture().await;
+    let s = f.session(1);
+    f.mailbox.set_policy(Some(100), false);
+    s.append("INBOX", format!("a: b\r\n\r\n{}", "x".repeat(92))).await.unwrap();
+    assert_eq!(s.append("INBOX", "a").await.unwrap_err().code, Code::OverQuota);
+    let inbox = view(&s.select("INBOX").await);
+    assert_eq!(s.copy(&inbox, "1", "Sent", false).await.unwrap_err().code, Code::OverQuota);
+    s.copy(&inbox, "1", "Sent", true).await.unwrap();
+    assert_eq!(f.mailbox.deliver(delivery(1, MAIL)).await.unwrap_err().code, Code::OverQuota);
+    let reserved = store::Delivery { reserved: true, ..delivery(1, MAIL) };
+    assert!(matches!(f.mailbox.deliver(reserved).await.unwrap(), Delivered::Stored(_)));
+    let used = s.quota().await;
+    assert_eq!((used.messages, used.limit), (2, Some(100)));
+    let sent = view(&s.select("Sent").await);
+    s.store(&sent, "1", StoreMode::Add, &["\\Deleted"]).await;
+    s.expunge(&sent, None).await;
+    assert_eq!(s.quota().await.bytes, used.bytes - 100);
+    f.mailbox.set_policy(None, true);
+    assert_eq!(s.append("INBOX", "a").await.unwrap_err().code, Code::NoPerm);
+    assert!(s.select("INBOX").await.read_only);
+    assert!(matches!(f.mailbox.deliver(delivery(2, MAIL)).await.unwrap(), Delivered::Stored(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_is_taken_once_also_after_expunge_and_an_equal_one_after_settling() {
+    let f = fixture().await;
+    let s = f.session(1);
+    let first = store::Delivery { fp: Some([5; 32]), ..delivery(1, MAIL) };
+    let resend = store::Delivery { fp: Some([5; 32]), ..delivery(2, MAIL) };
+    assert!(matches!(f.mailbox.deliver(first.clone()).await.unwrap(), Delivered::Stored(_)));
+    let results = f.mailbox.deliver_many(vec![first.clone(), resend.clone(), delivery(3, "b: c\r\n\r\n")]).await;
+    let results: Vec<_> = results.into_iter().map(Result::unwrap).collect();
+    assert_eq!(results[..2], [Delivered::Duplicate; 2]);
+    let trace = "Return-Path: <x@example.org>\r\n";
+    assert_eq!(s.bodies("INBOX").await, [format!("{trace}{MAIL}").into_bytes(), format!("{trace}b: c\r\n\r\n").into()]);
+    let inbox = view(&s.select("INBOX").await);
+    s.store(&inbox, "1:*".replace('*', "9").as_str(), StoreMode::Add, &["\\Deleted"]).await;
+    s.expunge(&inbox, None).await;
+    f.mailbox.settle(vec![first.txid]).await.unwrap();
+    assert_eq!(f.mailbox.deliver(first).await.unwrap(), Delivered::Duplicate);
+    assert!(matches!(f.mailbox.deliver(resend).await.unwrap(), Delivered::Stored(uid) if uid.0 == 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_readable_is_on_disk() {
+    let f = fixture().await;
+    let s = f.session(1);
+    s.create("Secretfoldername").await.unwrap();
+    s.append("Secretfoldername", "Subject: Needlesubject\r\n\r\nNeedlebody").await.unwrap();
+    for entry in fs::read_dir(f.path().parent().unwrap()).unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        for needle in ["Secretfoldername", "Needlesubject", "Needlebody", "SQLite format"] {
+            assert!(memchr::memmem::find(&bytes, needle.as_bytes()).is_none(), "{needle}");
+        }
+    }
+}
