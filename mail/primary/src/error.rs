@@ -1,4 +1,5 @@
-//! The one error of this crate: what keeps a primary from serving. Failures of single requests are `model::verbs::Failure`.
+//! The one error of this crate: what keeps a primary from serving. Failures of single requests are
+//! `model::verbs::Failure`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! Whose volume this is: `identity.json`, written once and compared at every start.
 //!
-//! A volume of another server or shard is never served: its mail would get keys and addresses of strangers. A volume that
-//! holds mailboxes but no identity is not served either: something was lost.
+//! A volume of another server or shard is never served: its mail would get keys and addresses of strangers. A volume
+//! that holds mailboxes but no identity is not served either: something was lost.
 
 use std::path::Path;
 

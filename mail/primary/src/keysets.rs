@@ -2,8 +2,8 @@
 //!
 //! Invariants:
 //! * Installing is create-only: a mailbox that has keys keeps them, whatever is pushed.
-//! * An unknown address gets a keyset too, made from the server secret: the same one each time, on every shard, of the same
-//!   form. It is made for known addresses as well and thrown away, so that both take the same time.
+//! * An unknown address gets a keyset too, made from the server secret: the same one each time, on every shard, of the
+//!   same form. It is made for known addresses as well and thrown away, so that both take the same time.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,8 +30,8 @@ impl Known {
         Ok(Self { keyset, sealing })
     }
 
-    /// The slot, if a login with it, made when the keyset had `version`, may attach. A keyset that has changed since asks for
-    /// a new login: the slot may have been replaced.
+    /// The slot, if a login with it, made when the keyset had `version`, may attach. A keyset that has changed since
+    /// asks for a new login: the slot may have been replaced.
     pub fn admits(&self, slot: SlotId, version: u64) -> Option<&Slot> {
         self.keyset.slot(slot).filter(|_| self.keyset.version() == version)
     }

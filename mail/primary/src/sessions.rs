@@ -3,10 +3,11 @@
 //! Invariants:
 //! * A mailbox is open exactly as long as it has a session; its key is dropped with the last one.
 //! * A session lives until it detaches, or nobody has vouched for it for [`LEASE`].
-//! * Only the link that attached a session may use it. When that link is lost, the session waits for the next link that names
-//!   it: its id is a secret between its secondary and this shard.
+//! * Only the link that attached a session may use it. When that link is lost, the session waits for the next link that
+//!   names it: its id is a secret between its secondary and this shard.
 //!
-//! Pure bookkeeping: no I/O, the clock is a parameter. Whoever removes sessions is told which ended, with their mailboxes.
+//! Pure bookkeeping: no I/O, the clock is a parameter. Whoever removes sessions is told which ended, with their
+//! mailboxes.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -84,8 +85,8 @@ pub struct NewSession {
 }
 
 impl<M: Clone> Sessions<M> {
-    /// Adds a session, or renews one that comes again. Where it is the first of its mailbox, the answer is cancelled when
-    /// the last one has gone.
+    /// Adds a session, or renews one that comes again. Where it is the first of its mailbox, the answer is cancelled
+    /// when the last one has gone.
     pub fn attach(
         &mut self,
         new: &NewSession,

@@ -115,8 +115,8 @@ impl Shard {
         }
     }
 
-    /// Cleans up after sessions. The store closes a mailbox and wipes its key soon after nobody holds it; what it holds is
-    /// remembered for quota.
+    /// Cleans up after sessions. The store closes a mailbox and wipes its key soon after nobody holds it; what it holds
+    /// is remembered for quota.
     pub fn end(self: &Arc<Self>, ended: impl IntoIterator<Item = Ended<Arc<Mailbox>>>) {
         for Ended { session, id, mailbox, last } in ended {
             mailbox.end_session(session);

@@ -6,17 +6,9 @@ mod world;
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
-use model::verbs::{Accepted, Answer, Code, Request};
-use model::{MailboxId, SessionId};
-use world::{World, message, within};
-
-const SESSION: SessionId = SessionId([1; 16]);
-
-async fn messages(client: &wire::ShardClient) -> u64 {
-    let select = Request::Select { name: "INBOX".into(), read_only: true };
-    let Answer::Selected(selected) = client.request(SESSION, select).await.unwrap() else { panic!() };
-    selected.uids.len()
-}
+use model::MailboxId;
+use model::verbs::{Accepted, Code, Request};
+use world::{SESSION, World, message, messages, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_operator_pushes_routes_and_first_keys_and_nobody_else_does() {

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use model::verbs::{Accepted, Deliver, Failure, Recipient, Settle};
 use model::{Directory, MailboxId, ShardId, TxId};
 use smtp::Message;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::directory::Routes;
@@ -17,6 +19,8 @@ use crate::shards::Shards;
 
 /// Settlements on their way; more are dropped, which costs a fingerprint for a week and nothing else.
 const SETTLING: usize = 10_000;
+/// How long a delivery waits for settlements before it.
+const SETTLE_WAIT: Duration = Duration::from_secs(20);
 
 /// Brings messages to the shards of their recipients. Clones share everything.
 #[derive(Clone)]
@@ -24,14 +28,33 @@ pub struct MxDelivery {
     shards: Shards,
     routes: Routes,
     settled: mpsc::Sender<(TxId, Vec<MailboxId>)>,
+    settling: Arc<Settling>,
+}
+
+/// How far settlements have come. A message must not overtake the settlement of an equal one before it: it would be taken
+/// for a retry, and a legitimate repeat would be lost.
+#[derive(Default)]
+struct Settling {
+    begun: AtomicU64,
+    done: watch::Sender<u64>,
+}
+
+impl Settling {
+    /// Waits until everything that was settled before now has reached its shard, or the shard is too slow to matter: then
+    /// the delivery fails by itself.
+    async fn caught_up(&self) {
+        let begun = self.begun.load(Ordering::Acquire);
+        let _ = tokio::time::timeout(SETTLE_WAIT, self.done.subscribe().wait_for(|done| *done >= begun)).await;
+    }
 }
 
 impl MxDelivery {
     /// A delivery, and the task that settles what clients have read the 250 of.
     pub fn new(shards: Shards, routes: Routes) -> (Self, impl Future<Output = ()> + Send) {
         let (settled, queue) = mpsc::channel(SETTLING);
-        let task = settle(shards.clone(), routes.clone(), queue);
-        (Self { shards, routes, settled }, task)
+        let settling = Arc::new(Settling::default());
+        let task = settle(shards.clone(), routes.clone(), queue, settling.clone());
+        (Self { shards, routes, settled, settling }, task)
     }
 
     fn by_shard(&self, recipients: Vec<Recipient>) -> BTreeMap<Option<ShardId>, Vec<(usize, Recipient)>> {
@@ -64,6 +87,7 @@ impl smtp::Delivery for MxDelivery {
     }
 
     async fn deliver(&self, message: Message) -> Vec<Accepted> {
+        self.settling.caught_up().await;
         let count = message.recipients.len();
         let sent = self.by_shard(message.recipients).into_iter().map(|(shard, recipients)| {
             let (places, recipients): (Vec<usize>, Vec<Recipient>) = recipients.into_iter().unzip();
@@ -82,14 +106,22 @@ impl smtp::Delivery for MxDelivery {
     }
 
     fn settle(&self, txid: TxId, mailboxes: &[MailboxId]) {
-        let _ = self.settled.try_send((txid, mailboxes.to_vec()));
+        if self.settled.try_send((txid, mailboxes.to_vec())).is_ok() {
+            self.settling.begun.fetch_add(1, Ordering::Release);
+        }
     }
 }
 
 /// Sends settlements, as many together as have come.
-async fn settle(shards: Shards, routes: Routes, mut queue: mpsc::Receiver<(TxId, Vec<MailboxId>)>) {
+async fn settle(
+    shards: Shards,
+    routes: Routes,
+    mut queue: mpsc::Receiver<(TxId, Vec<MailboxId>)>,
+    settling: Arc<Settling>,
+) {
     let mut batch = Vec::new();
     while queue.recv_many(&mut batch, 256).await > 0 {
+        let count = batch.len() as u64;
         let directory = routes.current();
         let mut by_shard: BTreeMap<ShardId, Vec<(TxId, Vec<MailboxId>)>> = BTreeMap::new();
         for (txid, mailboxes) in batch.drain(..) {
@@ -107,6 +139,7 @@ async fn settle(shards: Shards, routes: Routes, mut queue: mpsc::Receiver<(TxId,
             // Lost settlements leave fingerprints that end by themselves.
             let _ = client.settle(Settle { transactions }).await;
         }
+        settling.done.send_modify(|done| *done += count);
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Message {
     pub envelope: Envelope,
     /// One for each mailbox, none twice. Its shard is in the directory.
     pub recipients: Vec<Recipient>,
-    /// The bytes as received, without `Return-Path` and our own `Authentication-Results`; trace headers are in
+    /// The bytes as received, without our own `Authentication-Results`; trace headers are in
     /// [`Recipient::trace`]. The fingerprint is made of these.
     pub body: Vec<Bytes>,
     /// Octets in `body`.

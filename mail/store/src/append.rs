@@ -11,6 +11,7 @@ mod stage;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use jiff::Timestamp;
 use model::verbs::{Append, Appended, Code};
 use model::{FolderId, SessionId, Uid, UidValidity};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -68,7 +69,7 @@ pub(crate) async fn append(
             place(tx, &append, &ready)
         })
     };
-    let (job, told) = Task::new(Durability::Full, work);
+    let (job, told) = Task::job(Durability::Full, work);
     turn.wait().await;
     core.queue(job);
     drop(turn);
@@ -106,7 +107,7 @@ pub(crate) async fn append_many(
             ready.iter().map(|(ready, append)| place(tx, append, ready)).collect()
         })
     };
-    let (job, told) = Task::new(Durability::Full, work);
+    let (job, told) = Task::job(Durability::Full, work);
     turn.wait().await;
     core.queue(job);
     drop(turn);
@@ -180,7 +181,7 @@ fn place(tx: &mut WriteTx<'_>, append: &Append, ready: &Ready) -> Result<Appende
         return refuse(Code::TryCreate, "no such folder");
     };
     let flags = bits(tx, &append.flags, true)?;
-    let idate = append.internal_date.map_or(tx.now, |date| date.as_second());
+    let idate = append.internal_date.map_or(tx.now, Timestamp::as_second);
     let uidvalidity = UidValidity(folder.uidvalidity);
     tx.charge(1, ready.prepared.size, false)?;
     let uid = insert(tx, folder, ready, flags, idate)?;

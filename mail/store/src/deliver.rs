@@ -83,7 +83,7 @@ pub(crate) async fn deliver_many(core: &Arc<Core>, deliveries: Vec<Delivery>) ->
         waiting.push(match prepared.await {
             Ok((delivery, Ok(made))) => {
                 let staged = made.staged.clone();
-                let (job, told) = Task::new(Durability::Full, move |tx: &mut WriteTx<'_>| place(tx, &delivery, &made));
+                let (job, told) = Task::job(Durability::Full, move |tx: &mut WriteTx<'_>| place(tx, &delivery, &made));
                 Ok((job, told, staged))
             }
             Ok((_, Err(error))) => Err(error),

@@ -1,5 +1,5 @@
-//! directory.sqlite: the routes a shard was last given, keyed with the shard key, so that it serves after a restart while
-//! whoever pushes them is away.
+//! directory.sqlite: the routes a shard was last given, keyed with the shard key, so that it serves after a restart
+//! while whoever pushes them is away.
 //!
 //! Invariants:
 //! * [`DirectoryFile::save`] answers after the commit is fsynced.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::verbs::{Answer, Code, Delta, Store, StoreMode, Stored};
+use model::verbs::{Answer, Code, Delta, FlagRows, Store, StoreMode, Stored};
 use model::{FlagSet, FolderId, Keywords, ModSeq, SessionId, SystemFlag, Uid, UidSet};
 use rusqlite::params;
 
@@ -72,7 +72,7 @@ pub(crate) async fn store(core: &Arc<Core>, session: SessionId, store: Store) ->
 fn apply(tx: &mut WriteTx<'_>, store: &Store) -> Result<Answer, StoreError> {
     tx.check_writable()?;
     let delta = delta(tx.connection, &store.view)?;
-    let mut stored = Stored { modseq: delta.modseq, delta, rows: Default::default(), modified: UidSet::new() };
+    let mut stored = Stored { modseq: delta.modseq, delta, rows: FlagRows::default(), modified: UidSet::new() };
     let Some(folder) = Folder::by_id(tx.connection, store.view.folder)? else {
         return Ok(Answer::Stored(stored));
     };

@@ -7,6 +7,7 @@
 //! ```
 
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use model::MailboxId;
 
@@ -19,8 +20,9 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout under a data folder.
+    /// The layout under a data folder. The first one ever starts SQLite: nothing of a volume is opened before.
     pub fn new(data: impl Into<PathBuf>) -> Self {
+        start_sqlite();
         Self { data: data.into() }
     }
 
@@ -75,6 +77,14 @@ impl Layout {
         found.sort_unstable();
         Ok(found)
     }
+}
+
+/// SQLite calls itself initialised before SQLCipher has finished its part: a second thread that opens a database at that
+/// moment is refused its key. So one thread starts it while there are no others.
+fn start_sqlite() {
+    static STARTED: Once = Once::new();
+    // A connection that could not be opened will be missed, with a better error, when a file is.
+    STARTED.call_once(|| drop(rusqlite::Connection::open_in_memory()));
 }
 
 /// Names in a folder; none where there is no folder.

@@ -5,12 +5,12 @@
 //! * Chores need [`Mailboxes::run`]: without it flags are not synced, files stay open, and expunged content stays.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crypto::Dek;
 use model::MailboxId;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -59,7 +59,7 @@ impl Default for Limits {
             message: 64 << 20,
             close_after: Duration::from_secs(5),
             forget_after: Duration::from_secs(5),
-            grave_rest: Duration::from_secs(60),
+            grave_rest: Duration::from_mins(1),
             wal: 16 << 20,
         }
     }
@@ -70,8 +70,8 @@ impl Default for Limits {
 pub struct Mailboxes {
     shared: Arc<Shared>,
     here: Arc<Mutex<HashMap<MailboxId, Arc<Mailbox>>>>,
-    /// One attach at a time for the same mailbox would do; for all of them it is simpler and short.
-    attaching: Arc<tokio::sync::Mutex<()>>,
+    /// Opening and closing of the same mailbox take turns.
+    turns: Arc<Mutex<HashMap<MailboxId, Weak<AsyncMutex<()>>>>>,
 }
 
 impl Mailboxes {
@@ -86,7 +86,7 @@ impl Mailboxes {
             tasks: TaskTracker::new(),
             started: Instant::now(),
         };
-        Self { shared: Arc::new(shared), here: Arc::default(), attaching: Arc::default() }
+        Self { shared: Arc::new(shared), here: Arc::default(), turns: Arc::default() }
     }
 
     /// Opens a mailbox, proving the key; the first attach ever makes its database. [`StoreError::WrongKey`] where the key is
@@ -95,7 +95,8 @@ impl Mailboxes {
         if let Some(mailbox) = self.get(id) {
             return proved(mailbox, &dek);
         }
-        let _one = self.attaching.lock().await;
+        let turn = self.turn(id);
+        let _one = turn.lock().await;
         if let Some(mailbox) = self.get(id) {
             return proved(mailbox, &dek);
         }
@@ -120,6 +121,8 @@ impl Mailboxes {
     /// Syncs, folds the WAL in and wipes the key. Whoever still holds the mailbox can go on using it, but the next attach
     /// opens it anew: the caller makes sure that nobody does.
     pub async fn detach(&self, id: MailboxId) {
+        let turn = self.turn(id);
+        let _one = turn.lock().await;
         let mailbox = self.here().remove(&id);
         if let Some(mailbox) = mailbox {
             retire(mailbox.core()).await;
@@ -154,8 +157,14 @@ impl Mailboxes {
         }
         close_oldest(&all, self.shared.limits.open).await;
         drop(all);
-        for mailbox in self.forgotten() {
-            retire(mailbox.core()).await;
+        for id in self.forgotten() {
+            let turn = self.turn(id);
+            let _one = turn.lock().await;
+            // Looked at again now that nobody can be opening it.
+            let mailbox = self.take_forgotten(id);
+            if let Some(mailbox) = mailbox {
+                retire(mailbox.core()).await;
+            }
         }
     }
 
@@ -179,14 +188,32 @@ impl Mailboxes {
         Ok(())
     }
 
-    /// Takes out the mailboxes that nobody holds any more.
-    fn forgotten(&self) -> Vec<Arc<Mailbox>> {
-        let patience = self.shared.limits.forget_after;
+    /// Mailboxes that nobody holds any more.
+    fn forgotten(&self) -> Vec<MailboxId> {
+        let here = self.here();
+        here.iter().filter(|(_, mailbox)| self.is_forgotten(mailbox)).map(|(id, _)| *id).collect()
+    }
+
+    fn take_forgotten(&self, id: MailboxId) -> Option<Arc<Mailbox>> {
         let mut here = self.here();
-        // Nobody can get hold of one while the map is locked.
-        let gone = |mailbox: &Arc<Mailbox>| Arc::strong_count(mailbox) == 1 && mailbox.core().idle() > patience;
-        let ids: Vec<_> = here.iter().filter(|(_, mailbox)| gone(mailbox)).map(|(id, _)| *id).collect();
-        ids.iter().filter_map(|id| here.remove(id)).collect()
+        // Nobody can get hold of it while the map is locked.
+        let is_forgotten = here.get(&id).is_some_and(|mailbox| self.is_forgotten(mailbox));
+        if is_forgotten { here.remove(&id) } else { None }
+    }
+
+    fn is_forgotten(&self, mailbox: &Arc<Mailbox>) -> bool {
+        Arc::strong_count(mailbox) == 1 && mailbox.core().idle() > self.shared.limits.forget_after
+    }
+
+    fn turn(&self, id: MailboxId) -> Arc<AsyncMutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = turns.get(&id).and_then(Weak::upgrade) {
+            return turn;
+        }
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::default();
+        turns.insert(id, Arc::downgrade(&turn));
+        turn
     }
 
     fn here(&self) -> MutexGuard<'_, HashMap<MailboxId, Arc<Mailbox>>> {

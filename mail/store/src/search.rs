@@ -143,6 +143,3 @@ fn matches(row: &Placement, loaded: &Loaded, test: &Test) -> bool {
     };
     verdict == Verdict::Yes
 }
-
-#[cfg(test)]
-mod tests;

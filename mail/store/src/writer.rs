@@ -57,7 +57,7 @@ where
     F: FnMut(&mut WriteTx<'_>) -> Result<T, StoreError> + Send + 'static,
 {
     /// The job, and where its answer comes.
-    pub fn new(durability: Durability, work: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>) {
+    pub fn job(durability: Durability, work: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>) {
         let (tell, told) = oneshot::channel();
         (Box::new(Self { durability, work, made: None, tell }), told)
     }
@@ -291,3 +291,6 @@ fn recover(connection: &Connection) -> Result<(), StoreError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::first_light::mbsync;
 use crate::harness::corpus::Corpus;
-use crate::harness::{Options, Server};
+use crate::harness::{Options, Server, wait_until};
 
 /// Counts messages by their bytes; mail is a multiset.
 fn bag(messages: impl Iterator<Item = Vec<u8>>) -> HashMap<Vec<u8>, usize> {
@@ -36,8 +36,10 @@ fn without_trace(stored: &[u8]) -> Vec<u8> {
     rest.to_vec()
 }
 
-fn inbox(server: &Server, user: &str) -> Vec<Vec<u8>> {
+/// All messages of INBOX. Waiting mail is drained within 5 s of SELECT, or goes on arriving.
+fn inbox(server: &Server, user: &str, expected: usize) -> Vec<Vec<u8>> {
     let mut imap = server.imap(user, "pass");
+    wait_until("everything has been drained", || imap.count("INBOX") >= expected);
     imap.ok("SELECT INBOX");
     imap.bodies()
 }
@@ -52,7 +54,7 @@ fn six_thousand_real_messages_delivered_to_a_locked_mailbox_come_out_byte_exact(
     }
     let sent = bag(corpus.messages(1));
     for life in ["first", "second"] {
-        let stored = inbox(&server, "ua@example.test");
+        let stored = inbox(&server, "ua@example.test", 6046);
         assert_eq!(stored.len(), 6046, "{life} life");
         let came = bag(stored.iter().map(|m| without_trace(m)));
         assert!(came == sent, "{life} life: the bytes differ");
@@ -81,7 +83,7 @@ fn six_thousand_real_messages_sent_by_append_come_out_byte_exact() {
     }
     let sent: Vec<_> = corpus.messages(1).collect();
     for life in ["first", "second"] {
-        let stored = inbox(&server, "ub@example.test");
+        let stored = inbox(&server, "ub@example.test", sent.len());
         assert_eq!(stored.len(), sent.len(), "{life} life");
         for (n, (stored, sent)) in stored.iter().zip(&sent).enumerate() {
             assert!(stored == sent, "{life} life: message {n} differs");

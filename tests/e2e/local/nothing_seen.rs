@@ -30,12 +30,13 @@ fn message() -> Vec<u8> {
 #[test]
 fn after_a_whole_life_no_word_of_mail_password_or_key_is_on_disk() {
     let mut server = Options::bench().start();
-    // Once to the locked mailbox, once to the open one.
-    server.smtp().deliver("kingfisher.correspondent@elsewhere.example", &["ua@example.test"], &message());
+    // Once to the locked mailbox, once to the open one; the second on the same connection, which settles the first.
+    let mut smtp = server.smtp();
+    smtp.deliver("kingfisher.correspondent@elsewhere.example", &["ua@example.test"], &message());
     let mut imap = server.imap("ua@example.test", "pass");
     imap.ok("CREATE Walrusfolder");
     imap.ok("SELECT INBOX");
-    server.smtp().deliver("kingfisher.correspondent@elsewhere.example", &["ua@example.test"], &message());
+    smtp.deliver("kingfisher.correspondent@elsewhere.example", &["ua@example.test"], &message());
     wait_until("both are there", || imap.count("INBOX") == 2);
     imap.ok("NOOP");
     imap.ok("STORE 1:2 +FLAGS ($lavenderkeyword)");

@@ -2,6 +2,7 @@
 //! client that pipelines them has its messages committed together.
 
 use std::collections::VecDeque;
+use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use model::verbs::{Append, Appended, Failure};
@@ -174,7 +175,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Accounts> Session<S, A> {
         let mailbox = self.mailbox()?;
         append.view = self.folder.as_ref().map(crate::folder::Folder::view);
         let folder = append.folder.clone();
-        let task = tokio::spawn(async move { mailbox.append(append, body).await });
+        let mut appending = Box::pin(async move { mailbox.append(append, body).await });
+        // Begun here, not whenever the task gets its turn: messages go out in the order of their commands.
+        let begun = appending.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let task = tokio::spawn(async move {
+            match begun {
+                Poll::Ready(result) => result,
+                Poll::Pending => appending.await,
+            }
+        });
         self.appends.push_back(InFlight { tag, folder, task: AbortOnDropHandle::new(task), done: None });
         Ok(())
     }

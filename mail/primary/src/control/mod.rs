@@ -1,9 +1,12 @@
-//! What the operator asks of a shard: HTTP on the wire's listener, JSON, for the role `operator` alone (others get 403).
+//! What the operator asks of a shard: HTTP on the wire's listener, JSON, for the role `operator` alone (others get
+//! 403).
 //!
 //! | request | body | answer |
 //! |---|---|---|
-//! | `PUT /v1/directory` | a whole `model::Directory` | 204; 409 by the rules of [`crate::directory`]; 400 where it does not parse |
-//! | `PUT /v1/keys/{mailboxId}` | a `keys.json` | 201; 409 `KeysExist`; 404 for a mailbox that is not of this shard; 400 for no keyset |
+//! | `PUT /v1/directory` | a whole `model::Directory` | 204; 409 by the rules of [`crate::directory`]; 400 where it
+//! does not parse |
+//! | `PUT /v1/keys/{mailboxId}` | a `keys.json` | 201; 409 `KeysExist`; 404 for a mailbox that is not of this shard;
+//! 400 for no keyset |
 //! | `GET /v1/status` | | 200 and a [`Status`] |
 //!
 //! Answers that are no success are `{"error": "..."}`, one line for people.

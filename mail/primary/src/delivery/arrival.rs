@@ -1,8 +1,8 @@
 //! A message as it arrived, and the names it has: per recipient a delivery id and, with a Message-ID, a fingerprint.
 //!
 //! * Delivery id: HMAC(shard key, txid, mailbox, RCPT). An internal retry of the MX has the same one.
-//! * Fingerprint: HMAC(shard key, MAIL FROM, RCPT, SHA-256 of the bytes before our trace headers). A resend by the outside
-//!   sender has the same one.
+//! * Fingerprint: HMAC(shard key, MAIL FROM, RCPT, SHA-256 of the bytes before our trace headers). A resend by the
+//!   outside sender has the same one.
 
 use bytes::Bytes;
 use crypto::Canonical;

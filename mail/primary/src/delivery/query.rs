@@ -1,8 +1,8 @@
 //! The key query: mail has come, no key is here, but a secondary may have a live session.
 //!
-//! A secondary that reported a session of the mailbox is asked, and only it. Right after the start reports have not all come
-//! in: then every connected IMAP secondary is asked. The answer is an attach like any other, so the session is attached
-//! afterwards and what waits in the spool is drained.
+//! A secondary that reported a session of the mailbox is asked, and only it. Right after the start reports have not all
+//! come in: then every connected IMAP secondary is asked. The answer is an attach like any other, so the session is
+//! attached afterwards and what waits in the spool is drained.
 
 use std::sync::Arc;
 use std::time::Duration;

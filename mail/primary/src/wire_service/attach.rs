@@ -1,8 +1,8 @@
 //! Keysets for logins, and keys for sessions.
 //!
-//! An attach is accepted only if all of this holds: the mailbox is ours and open to its owner; the keyset still has the slot
-//! and is the one that was unlocked; the slot's scopes include IMAP; the hand-over was sealed for exactly this attach at this
-//! start of this shard; the DEK is the one that the keyset vouches for; and it opens the database.
+//! An attach is accepted only if all of this holds: the mailbox is ours and open to its owner; the keyset still has the
+//! slot and is the one that was unlocked; the slot's scopes include IMAP; the hand-over was sealed for exactly this
+//! attach at this start of this shard; the DEK is the one that the keyset vouches for; and it opens the database.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::{Method, StatusCode};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
-use model::verbs::{Accepted, Attach, Code, Deliver, Envelope, Failure, Hint, Recipient};
+use model::verbs::{Accepted, Answer, Attach, Code, Deliver, Envelope, Failure, Hint, Recipient, Request};
 use model::{
     Directory, Entry, Generation, MailboxEntry, MailboxId, MailboxState, Protocol, ServerId, SessionId, ShardId, Term,
     TxId,
@@ -29,6 +29,15 @@ use wire::{ClientConfig, Events, HelloReply, LiveSession, ShardClient};
 /// Fails the test where something does not come in time.
 pub async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> T {
     tokio::time::timeout(limit, work).await.expect("it did not happen in time")
+}
+
+pub const SESSION: SessionId = SessionId([1; 16]);
+
+/// How many messages INBOX has.
+pub async fn messages(client: &wire::ShardClient) -> u64 {
+    let select = Request::Select { name: "INBOX".into(), read_only: true };
+    let Answer::Selected(selected) = client.request(SESSION, select).await.unwrap() else { panic!() };
+    selected.uids.len()
 }
 
 pub fn message(n: u32) -> Vec<u8> {
@@ -101,10 +110,10 @@ impl World {
         let (tell, told) = oneshot::channel();
         let announce = move |endpoints: &primary::Endpoints| tell.send(endpoints["wire"]).unwrap();
         let task = tokio::spawn(primary::run(config, announce, stop.clone()));
-        match within(Duration::from_secs(20), told).await {
-            Ok(address) => self.address = address,
-            Err(_) => panic!("the primary does not start: {:?}", task.await),
-        }
+        let Ok(address) = within(Duration::from_secs(20), told).await else {
+            panic!("the primary does not start: {:?}", task.await)
+        };
+        self.address = address;
         self.running = Some((stop, task));
     }
 

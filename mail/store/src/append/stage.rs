@@ -128,17 +128,12 @@ fn attachment(tx: &mut WriteTx<'_>, prepared: &Prepared, n: usize, staged: Optio
         }
         return Ok(id);
     }
-    let id = match ahead {
-        Some(ahead) => {
-            release(tx, ahead, false)?;
-            ahead
-        }
-        None => {
-            let id = tx.content_id();
-            insert_chunks(tx.connection, id, 0, &attachment.chunks)?;
-            id
-        }
-    };
+    let id = ahead.unwrap_or_else(|| tx.content_id());
+    if ahead.is_some() {
+        release(tx, id, false)?;
+    } else {
+        insert_chunks(tx.connection, id, 0, &attachment.chunks)?;
+    }
     tx.connection.prepare_cached("INSERT INTO att(id, sha, size, refs) VALUES(?, ?, ?, 1)")?.execute(params![
         id,
         attachment.sha,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use model::verbs::{Part, Section};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::StoreError;
 use crate::bodies::{Content, Meta, gone};
@@ -106,16 +106,14 @@ impl<'c> Reader<'c> {
     }
 
     fn skeleton(&mut self) -> Result<&mime::Skeleton, StoreError> {
-        let skeleton = match self.skeleton.take() {
-            Some(skeleton) => skeleton,
-            None => {
-                let mut select = self.connection.prepare_cached("SELECT meta FROM mail WHERE id = ?")?;
-                let found = select
-                    .query_row([self.id], |row| Ok(Meta::read(row.get_ref(0)?.as_blob()?).map(|meta| meta.skeleton)));
-                match found.optional()? {
-                    Some(skeleton) => skeleton?,
-                    None => return gone(),
-                }
+        let skeleton = if let Some(skeleton) = self.skeleton.take() {
+            skeleton
+        } else {
+            let mut select = self.connection.prepare_cached("SELECT meta FROM mail WHERE id = ?")?;
+            let read = |row: &Row<'_>| Ok(Meta::read(row.get_ref(0)?.as_blob()?).map(|meta| meta.skeleton));
+            match select.query_row([self.id], read).optional()? {
+                Some(skeleton) => skeleton?,
+                None => return gone(),
             }
         };
         Ok(self.skeleton.insert(skeleton))

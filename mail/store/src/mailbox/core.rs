@@ -161,7 +161,7 @@ impl Core {
         T: Send + 'static,
         F: FnMut(&mut WriteTx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        let (job, told) = Task::new(durability, work);
+        let (job, told) = Task::job(durability, work);
         self.queue(job);
         told.await.map_err(|_| StoreError::Stopped)?
     }
@@ -262,12 +262,11 @@ impl Core {
     /// As [`Core::read`], on this thread.
     pub fn read_now<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let kept = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = match kept {
-            Some(connection) => connection,
-            None => {
-                self.open.store(true, Ordering::Relaxed);
-                self.dek.with(|dek| open::open(&self.path, dek, Use::Read))?
-            }
+        let connection = if let Some(connection) = kept {
+            connection
+        } else {
+            self.open.store(true, Ordering::Relaxed);
+            self.dek.with(|dek| open::open(&self.path, dek, Use::Read))?
         };
         connection.prepare_cached("BEGIN")?.execute([])?;
         let result = work(&connection);

@@ -163,9 +163,9 @@ pub(super) fn asides(connection: &mut Connection) -> Result<Vec<Aside>, StoreErr
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Ends the suppression by these transactions' fingerprints here, and, where `remember`, notes that the mailbox still has
-/// to be told. Durable with the next commit that is: a settle that is lost suppresses a repeat once too often, which is no
-/// reason for an fsync per message.
+/// Ends the suppression by these transactions' fingerprints here, and, where `remember`, notes that the mailbox still
+/// has to be told. Durable with the next commit that is: a settle that is lost suppresses a repeat once too often,
+/// which is no reason for an fsync per message.
 pub(super) fn settle(connection: &mut Connection, transactions: &[TxId], remember: bool) -> Result<(), StoreError> {
     connection.execute_batch("PRAGMA synchronous = NORMAL")?;
     let settled = settle_unsynced(connection, transactions, remember);

@@ -5,15 +5,15 @@
 //! Invariants:
 //! * [`Spool::insert`] answers after the commit is fsynced; what it called stored is there after any crash.
 //! * A delivery id is in `waiting` at most once, and rows leave in the order they came.
-//! * A row leaves only by [`Spool::remove`], after the mailbox commit that took it. A crash in between offers it again, and
-//!   the mailbox, which recorded the delivery id in that commit, takes it only once.
+//! * A row leaves only by [`Spool::remove`], after the mailbox commit that took it. A crash in between offers it again,
+//!   and the mailbox, which recorded the delivery id in that commit, takes it only once.
 //! * A fingerprint suppresses an equal delivery for [`FINGERPRINT_LIFE`], until it is settled.
 //! * The sum of waiting sizes is exact: quota is checked in the transaction that inserts.
 //!
 //! What a crash leaves: an empty file (tables are made at the next opening), or rows that the mailbox has already.
 //!
-//! Handles open when something is asked and close when too many are open; a mailbox that never got mail while locked has
-//! no file, and asking about it makes none.
+//! Handles open when something is asked and close when too many are open; a mailbox that never got mail while locked
+//! has no file, and asking about it makes none.
 
 mod database;
 mod handle;
@@ -28,7 +28,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use model::{DeliveryId, TxId};
 
-/// How long an unsettled fingerprint suppresses an equal delivery. Senders retry for five days (RFC 5321 section 4.5.4.1).
+/// How long an unsettled fingerprint suppresses an equal delivery. Senders retry for five days (RFC 5321 section
+/// 4.5.4.1).
 pub const FINGERPRINT_LIFE: Duration = Duration::from_hours(7 * 24);
 
 /// A sealed message to be kept.

@@ -64,8 +64,8 @@ impl Shared {
         self.clock.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Closes the files used longest ago until there is room for one more. Files in use stay open: the limit then gives way
-    /// for a moment, and the next opening repairs it. Blocking, because closing may write.
+    /// Closes the files used longest ago until there is room for one more. Files in use stay open: the limit then gives
+    /// way for a moment, and the next opening repairs it. Blocking, because closing may write.
     pub(super) fn make_room(&self) {
         let mut open: Vec<_> = {
             let spools = self.spools.lock().unwrap_or_else(PoisonError::into_inner);

@@ -134,16 +134,16 @@ async fn fetch_marks_seen_and_tells_others_but_not_itself() {
     let (_f, a, b) = filled(2).await;
     let (mine, theirs) = (view(&a.select("INBOX").await), view(&b.select("INBOX").await));
     b.store(&theirs, "2", StoreMode::Add, &["\\Flagged"]).await;
-    let events = a.fetch(Fetch { uids: uids("1"), mark_seen: true, ..a.fetching(&mine, Vec::new()) }).await;
+    let events = a.fetch(Fetch { uids: uids("1"), mark_seen: true, ..fetching(&mine, Vec::new()) }).await;
     let [FetchEvent::Head { delta, modseq, .. }, FetchEvent::Rows(rows)] = &events[..] else { panic!("{events:?}") };
     assert_eq!((delta.changed.uids.clone(), rows.flags.clone(), rows.modseqs[0]), (vec![2], vec![8], modseq.0));
     let read = view(&b.select("INBOX").await);
-    let again = a.fetch(Fetch { mark_seen: true, uids: uids("1"), ..a.fetching(&read, Vec::new()) }).await;
+    let again = a.fetch(Fetch { mark_seen: true, uids: uids("1"), ..fetching(&read, Vec::new()) }).await;
     assert!(matches!(&again[0], FetchEvent::Head { modseq, .. } if *modseq == read.since), "nothing was written");
     let since = Some(ModSeq(mine.since.0));
-    let events = a.fetch(Fetch { changed_since: since, ..a.fetching(&mine, Vec::new()) }).await;
+    let events = a.fetch(Fetch { changed_since: since, ..fetching(&mine, Vec::new()) }).await;
     assert!(matches!(&events[1], FetchEvent::Rows(rows) if rows.uids == [1, 2]));
-    let events = a.fetch(Fetch { changed_since: Some(read.since), ..a.fetching(&read, Vec::new()) }).await;
+    let events = a.fetch(Fetch { changed_since: Some(read.since), ..fetching(&read, Vec::new()) }).await;
     assert_eq!(events.len(), 1);
 }
 
@@ -161,6 +161,6 @@ async fn hints_name_the_folders_that_changed() {
 async fn a_view_that_knows_nothing_gets_everything() {
     let (_f, a, _) = filled(3).await;
     let selected = a.select("INBOX").await;
-    let delta = a.sync(&a.blank(selected.folder)).await;
+    let delta = a.sync(&blank(selected.folder)).await;
     assert_eq!((delta.appeared, delta.uidnext), (uids("1:3"), Uid(4)));
 }

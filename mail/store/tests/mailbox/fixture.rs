@@ -41,7 +41,7 @@ pub fn dek() -> Dek {
 }
 
 pub fn patient() -> Limits {
-    Limits { close_after: Duration::from_secs(600), forget_after: Duration::from_secs(600), ..Limits::default() }
+    Limits { close_after: Duration::from_mins(10), forget_after: Duration::from_mins(10), ..Limits::default() }
 }
 
 pub async fn fixture() -> Fixture {
@@ -51,11 +51,11 @@ pub async fn fixture() -> Fixture {
 pub async fn with_limits(limits: Limits, chores: bool) -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let mailboxes = Mailboxes::new(Layout::new(folder.path()), limits);
-    let running = mailboxes.clone();
-    let _chores = chores
-        .then(|| AbortOnDropHandle::new(tokio::spawn(async move { running.run(CancellationToken::new()).await })));
+    let ours = mailboxes.clone();
+    let running =
+        chores.then(|| AbortOnDropHandle::new(tokio::spawn(async move { ours.run(CancellationToken::new()).await })));
     let mailbox = mailboxes.attach(id(), dek()).await.unwrap();
-    Fixture { folder, mailboxes, mailbox, _chores }
+    Fixture { folder, mailboxes, mailbox, _chores: running }
 }
 
 /// Runs the future, or fails: no test waits for ever.
@@ -240,17 +240,6 @@ impl Session {
         }
     }
 
-    pub fn fetching(&self, view: &View, sections: Vec<Section>) -> Fetch {
-        Fetch {
-            view: *view,
-            uids: all(),
-            items: FetchItems::default(),
-            sections,
-            changed_since: None,
-            mark_seen: false,
-        }
-    }
-
     pub async fn fetch(&self, fetch: Fetch) -> Vec<FetchEvent> {
         let (sink, mut events) = mpsc::channel(4);
         let (mailbox, id) = (self.mailbox.clone(), self.id);
@@ -269,7 +258,7 @@ impl Session {
     /// Each message's one section, with large ones put together.
     pub async fn sections(&self, view: &View, section: Section) -> Vec<(u32, Option<Vec<u8>>)> {
         let mut found: Vec<(u32, Option<Vec<u8>>)> = Vec::new();
-        for event in self.fetch(self.fetching(view, vec![section])).await {
+        for event in self.fetch(fetching(view, vec![section])).await {
             match event {
                 FetchEvent::Head { .. } => {}
                 FetchEvent::Rows(rows) => {
@@ -294,9 +283,14 @@ impl Session {
         let view = view(&self.select(folder).await);
         self.sections(&view, section(&[], Part::All)).await.into_iter().map(|(_, body)| body.unwrap()).collect()
     }
+}
 
-    /// A view that knows nothing.
-    pub fn blank(&self, folder: FolderId) -> View {
-        View { folder, since: ModSeq(0), uidnext: Uid(1), keywords: 0 }
-    }
+/// A FETCH of all messages.
+pub fn fetching(view: &View, sections: Vec<Section>) -> Fetch {
+    Fetch { view: *view, uids: all(), items: FetchItems::default(), sections, changed_since: None, mark_seen: false }
+}
+
+/// A view that knows nothing.
+pub fn blank(folder: FolderId) -> View {
+    View { folder, since: ModSeq(0), uidnext: Uid(1), keywords: 0 }
 }

@@ -157,7 +157,7 @@ async fn content_is_read_to_its_end_after_an_expunge() {
     let inbox = view(&s.select("INBOX").await);
     s.store(&inbox, "1", StoreMode::Add, &["\\Deleted"]).await;
     let (sink, mut events) = mpsc::channel(1);
-    let (mailbox, id, fetch) = (s.mailbox.clone(), s.id, s.fetching(&inbox, vec![section(&[], Part::All)]));
+    let (mailbox, id, fetch) = (s.mailbox.clone(), s.id, fetching(&inbox, vec![section(&[], Part::All)]));
     let running = tokio::spawn(async move { mailbox.fetch(id, fetch, sink).await });
     assert!(matches!(soon(events.recv()).await, Some(FetchEvent::Head { .. })));
     s.expunge(&inbox, None).await;
@@ -241,7 +241,7 @@ async fn facts_come_as_they_were_rendered() {
         body_structure: true,
         preview: true,
     };
-    let events = s.fetch(Fetch { items, uids: uids("1,5"), ..s.fetching(&inbox, Vec::new()) }).await;
+    let events = s.fetch(Fetch { items, uids: uids("1,5"), ..fetching(&inbox, Vec::new()) }).await;
     let [FetchEvent::Head { missing, .. }, FetchEvent::Rows(rows)] = &events[..] else { panic!("{events:?}") };
     assert_eq!(*missing, uids("5"));
     assert_eq!((rows.uids[0], rows.sizes[0]), (1, mail.len() as u64));

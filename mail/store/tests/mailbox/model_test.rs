@@ -127,7 +127,7 @@ async fn check(s: &Session, n: usize, watcher: &mut Watcher, plain: &Plain) {
     }
     let view = watcher.view;
     watcher.view = moved_on(&view, &delta);
-    let new = s.fetch(Fetch { uids: delta.appeared.clone(), ..s.fetching(&watcher.view, Vec::new()) }).await;
+    let new = s.fetch(Fetch { uids: delta.appeared.clone(), ..fetching(&watcher.view, Vec::new()) }).await;
     for event in new {
         if let FetchEvent::Rows(rows) = event {
             watcher.flags.extend(rows.uids.iter().copied().zip(rows.flags.iter().copied()));

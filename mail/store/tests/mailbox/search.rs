@@ -31,6 +31,9 @@ fn mails() -> Vec<Vec<u8>> {
     ]
 }
 
+/// Header and body.
+type Folded = (String, Vec<String>);
+
 async fn filled() -> (Fixture, Session, View) {
     let f = fixture().await;
     let s = f.session(1);
@@ -90,7 +93,7 @@ async fn keys_find_what_they_say() {
 #[tokio::test(flavor = "multi_thread")]
 async fn search_agrees_with_reading_every_message() {
     let (_f, s, view) = filled().await;
-    let texts: Vec<_> = mails()
+    let texts: Vec<Folded> = mails()
         .iter()
         .map(|raw| {
             let skeleton = mime::parse(raw);
@@ -100,12 +103,12 @@ async fn search_agrees_with_reading_every_message() {
         .collect();
     for needle in ["e", "report", "up.", "äpf", "ß", "team@example.org", "application/pdf", "\r\n", "zebra", "text"] {
         let key = mime::fold(needle);
-        let hits = |is: &dyn Fn(&(String, Vec<String>)) -> bool| {
+        let hits = |is: &dyn Fn(&Folded) -> bool| {
             (1..).zip(&texts).filter(|(_, text)| is(text)).map(|(uid, _)| model::Uid(uid)).collect::<UidSet>()
         };
-        let in_body = |text: &(String, Vec<String>)| text.1.iter().any(|piece| piece.contains(&key));
+        let in_body = |text: &Folded| text.1.iter().any(|piece| piece.contains(&key));
         assert_eq!(s.search(&view, SearchKey::Body(needle.into())).await, hits(&in_body), "BODY {needle}");
-        let anywhere = |text: &(String, Vec<String>)| text.0.contains(&key) || in_body(text);
+        let anywhere = |text: &Folded| text.0.contains(&key) || in_body(text);
         assert_eq!(s.search(&view, SearchKey::Text(needle.into())).await, hits(&anywhere), "TEXT {needle}");
     }
 }

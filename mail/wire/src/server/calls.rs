@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -125,8 +126,14 @@ impl<S: Service> Calls<S> {
         self.streams.insert(id, Stream::Body(sender))?;
         let work = work(BodyReader::new(id, self.outbox.clone(), receiver, size));
         let (streams, outbox) = (self.streams.clone(), self.outbox.clone());
+        let mut work = Box::pin(guarded(work));
+        // Begun here, not whenever the task gets its turn: a service sees bodies in the order of their calls.
+        let begun = work.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         self.shared.tasks.spawn(async move {
-            let result = guarded(work).await;
+            let result = match begun {
+                Poll::Ready(result) => result,
+                Poll::Pending => work.await,
+            };
             // What still comes of the body is thrown away from here on.
             streams.remove(id);
             drop(permit);

@@ -75,7 +75,8 @@ pub trait Service: Send + Sync + 'static {
         out: FetchSender,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// APPEND. Several of one session run at the same time; `seq` tells their order.
+    /// APPEND. Several of one session run at the same time; what happens before the first wait happens in the order in
+    /// which the calls came.
     fn append(
         &self,
         caller: &Caller,

@@ -173,7 +173,12 @@ impl Server {
 
     /// `kill -9` of a child. Proves that it was alive, and waits until it is gone.
     pub fn kill(&self, name: &str) {
-        let pid = self.pid(name).unwrap_or_else(|| panic!("{name} does not run"));
+        let mut pid = None;
+        wait_until("the process runs", || {
+            pid = self.pid(name);
+            pid.is_some()
+        });
+        let pid = pid.unwrap();
         signal(pid, "KILL");
         wait_until("the process is gone", || !Path::new(&format!("/proc/{pid}")).exists());
     }
