@@ -32,7 +32,7 @@ use state::StateDir;
 /// How often manifests are looked at, and what failed is tried again.
 const PERIOD: Duration = Duration::from_secs(1);
 /// How long the first start may take: opening directories, the first keys (Argon2id), certificates.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// Runs until Ctrl-C or SIGTERM.
 pub async fn run(options: Up) -> anyhow::Result<()> {

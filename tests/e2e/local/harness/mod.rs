@@ -17,7 +17,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// No single wait of a test may take longer.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The executable under test.
 pub fn sealpost() -> Command {
@@ -117,7 +117,7 @@ impl Server {
             match up.lines.lock().unwrap().recv_timeout(left) {
                 Ok(line) if line.starts_with(start) => return line,
                 Ok(line) => seen += &(line + "\n"),
-                Err(_) => panic!("`up` never said `{start}`:\n{seen}\n{}", self.complaints()),
+                Err(error) => panic!("`up` never said `{start}` ({error}):\n{seen}\n{}", self.complaints()),
             }
         }
     }
