@@ -52,7 +52,8 @@ fn refused(told: Told) -> anyhow::Result<()> {
 /// A Secret for `keysSecretRef`: nothing in it opens the mailbox without the password.
 fn manifest(address: &Address, keys: &str) -> String {
     let name: String = address.local().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    let mut text = format!("apiVersion: v1\nkind: Secret\nmetadata:\n  name: {name}-keys\nstringData:\n  keys.json: |\n");
+    let mut text =
+        format!("apiVersion: v1\nkind: Secret\nmetadata:\n  name: {name}-keys\nstringData:\n  keys.json: |\n");
     for line in keys.lines() {
         text.extend(["    ", line, "\n"]);
     }

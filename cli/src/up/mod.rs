@@ -42,6 +42,7 @@ pub async fn run(options: Up) -> anyhow::Result<()> {
     let chooser = Chooser(options.ports);
     chooser.check(options.imap_replicas, options.dev_plain)?;
     let mut memory = state.recall()?;
+    objects::follows(&manifests.objects, &memory.objects)?;
     let objects = objects::merge(manifests.objects.clone(), &mut memory.objects)?;
     let server = objects::server(&objects.all)?;
     let pki = pki::prepare(&state, &memory.server, server, &objects.all)?;
@@ -73,14 +74,21 @@ pub async fn run(options: Up) -> anyhow::Result<()> {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut current = true;
     loop {
+        // People first: where every pass takes its whole deadline, the next one is always due.
         tokio::select! {
+            biased;
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
-            _ = tick.tick() => current = settle(&mut reconciler, &plane).await,
             Some((ask, back)) = questions.recv() => {
                 let told = answer(ask, &mut reconciler, &plane, current).await;
                 let _ = back.send(told);
             }
+            // A pass that a signal cuts short is made good by the next start.
+            _ = tick.tick() => tokio::select! {
+                settled = settle(&mut reconciler, &plane) => current = settled,
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+            },
         }
     }
     socket.abort();

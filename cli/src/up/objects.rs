@@ -45,6 +45,24 @@ pub fn merge(declared: Vec<Object>, memory: &mut BTreeMap<String, Value>) -> any
     Ok(Objects { all, orphaned })
 }
 
+/// Fails where these manifests cannot follow what is remembered: `up` serves one MailServer, always the same.
+pub fn follows(declared: &[Object], memory: &BTreeMap<String, Value>) -> anyhow::Result<()> {
+    let Some(before) = memory.keys().find(|reference| reference.starts_with("MailServer/")) else {
+        return server(declared).map(drop);
+    };
+    let servers = declared.iter().filter(|object| matches!(object, Object::MailServer(_)));
+    let names: Vec<String> = servers.map(|object| object.reference().to_string()).collect();
+    match names.as_slice() {
+        // Without a manifest it stays as it was.
+        [] => Ok(()),
+        [name] if name == before => Ok(()),
+        [name] => bail!(
+            "the state folder belongs to {before}, the manifests declare {name}\n  keep the name, or give another server a folder of its own with --state DIR"
+        ),
+        _ => server(declared).map(drop),
+    }
+}
+
 /// Forgets an orphaned object; says why not otherwise.
 pub fn delete(
     memory: &mut BTreeMap<String, Value>,
@@ -60,6 +78,11 @@ pub fn delete(
         let known: Vec<&str> = memory.keys().map(String::as_str).collect();
         return Err(format!("there is no {kind}/{name}\n  known objects: {}", known.join(", ")));
     };
+    if reference.starts_with("MailServer/") {
+        return Err(format!(
+            "{reference} is what the state folder is for\n  to remove it with all its mail, stop `sealpost up` and remove the folder"
+        ));
+    }
     memory.remove(&reference);
     Ok(reference)
 }

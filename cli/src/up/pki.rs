@@ -59,5 +59,11 @@ fn declared(state: &StateDir, server: &MailServer, objects: &[Object]) -> anyhow
     let files = PublicFiles { certificate: state.path("pki/declared.crt"), key: state.path("pki/declared.key") };
     durable::write(&files.certificate, cert)?;
     durable::write(&files.key, key)?;
+    tls::PublicCertificate::load(&files).with_context(|| {
+        format!(
+            "Secret/{} cannot be used as the MailServer's certificate\n  mend its tls.crt and tls.key",
+            reference.name
+        )
+    })?;
     Ok(Some(files))
 }

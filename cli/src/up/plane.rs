@@ -73,7 +73,8 @@ impl Plane {
             identity: self.pki.primary.clone(),
             shard_key: self.shard_key.clone(),
             server_secret: self.server_secret.clone(),
-            tuning: primary::Tuning::default(),
+            // The disk is shared with everything else on this machine: a share of it says nothing, 256 MiB do.
+            tuning: primary::Tuning { floor_percent: 0, ..primary::Tuning::default() },
         };
         let chooser = self.chooser;
         let configure = move |before: &Endpoints| {

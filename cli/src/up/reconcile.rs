@@ -95,7 +95,11 @@ impl Reconciler {
     }
 
     fn read(&mut self) {
-        match objects::read(&self.files) {
+        let read = objects::read(&self.files).and_then(|manifests| {
+            objects::follows(&manifests.objects, &self.memory.objects)?;
+            Ok(manifests)
+        });
+        match read {
             Ok(manifests) => {
                 self.declared = manifests.objects;
                 self.warnings = manifests.warnings;

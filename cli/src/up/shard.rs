@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -12,6 +13,9 @@ use model::{Directory, MailboxId};
 use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+
+/// How long a call may take: `up` answers nobody meanwhile. A directory of a large server is pushed in a second.
+const DEADLINE: Duration = Duration::from_secs(5);
 
 /// A shard's control endpoint. Every call is one connection: calls are rare.
 pub struct Shard {
@@ -51,6 +55,11 @@ impl Shard {
     }
 
     async fn call(&self, method: Method, path: &str, body: Vec<u8>) -> anyhow::Result<(StatusCode, Bytes)> {
+        let exchange = tokio::time::timeout(DEADLINE, self.exchange(method, path, body));
+        exchange.await.context("the shard does not answer")?
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: Vec<u8>) -> anyhow::Result<(StatusCode, Bytes)> {
         let tcp = TcpStream::connect(self.address).await.context("the shard cannot be reached")?;
         let stream = TlsConnector::from(self.tls.clone()).connect(tls::internal_name(), tcp).await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;

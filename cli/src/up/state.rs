@@ -82,6 +82,9 @@ impl StateDir {
             Ok(text) => serde_json::from_slice(&text).with_context(|| {
                 format!("{} cannot be read\n  restore it from a copy of the state folder", path.display())
             })?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.has_volume() => {
+                return Err(self.lost(&path, "another one would give the mail to strangers"));
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Memory {
                 format: 1,
                 server: ServerId(data_encoding::HEXLOWER.encode(&crypto::random::<16>())),
@@ -102,13 +105,52 @@ impl StateDir {
         durable::write(&self.path("world.json"), &serde_json::to_vec_pretty(memory)?).context("cannot write world.json")
     }
 
-    /// 32 random bytes in a file, minted at the first call.
+    /// 32 random bytes in a file, minted at the first call, but never for a volume that was made with another one.
     pub fn secret(&self, name: &str) -> anyhow::Result<PathBuf> {
         let path = self.path("keys").join(name);
-        if !path.exists() {
+        let there = path.try_exists().with_context(|| format!("cannot read {}", path.display()))?;
+        if !there && self.has_volume() {
+            return Err(self.lost(&path, "a new one does not fit the volume"));
+        }
+        if !there {
             durable::write(&path, &crypto::random::<32>())
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
         Ok(path)
+    }
+
+    /// True once a primary has taken the volume; keys and `world.json` are on disk before.
+    fn has_volume(&self) -> bool {
+        // What cannot be looked at counts as there: nothing is minted on a doubt.
+        self.path("shard-0/identity.json").try_exists().unwrap_or(true)
+    }
+
+    fn lost(&self, path: &Path, why: &str) -> anyhow::Error {
+        anyhow::anyhow!(
+            "{} is missing, but the volume {} exists: {why}\n  restore it from a copy of the state folder, or start over in another folder with --state DIR",
+            path.display(),
+            self.path("shard-0").display()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_made_once_and_never_again_for_a_volume() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let key = state.secret("shard-0.key").unwrap();
+        let first = std::fs::read(&key).unwrap();
+        assert_eq!((first.len(), std::fs::read(state.secret("shard-0.key").unwrap()).unwrap()), (32, first));
+
+        std::fs::write(state.path("shard-0/identity.json"), "{}").unwrap();
+        std::fs::remove_file(&key).unwrap();
+        let said = state.secret("shard-0.key").unwrap_err().to_string();
+        assert!(said.contains("keys/shard-0.key") && said.contains("restore"), "{said}");
+        assert!(!key.exists());
+        assert!(state.recall().unwrap_err().to_string().contains("world.json"));
     }
 }

@@ -95,6 +95,12 @@ impl Skeleton {
         Self { version: VERSION, parts }
     }
 
+    /// The same message without parts: one text.
+    #[must_use]
+    pub fn as_text(&self) -> Self {
+        Self::new(self.parts.first().map(|root| Part { kind: Kind::Leaf, ..root.clone() }).into_iter().collect())
+    }
+
     /// The format version; one that is not 1 was written by a later release and must be parsed again.
     pub fn version(&self) -> u8 {
         self.version

@@ -140,7 +140,9 @@ impl Routes {
     /// A mailbox of this shard has keys now.
     pub async fn keyed(&self, mailbox: MailboxId) {
         let mut keyed = self.changing.lock().await;
-        keyed.insert(mailbox);
+        if !keyed.insert(mailbox) {
+            return;
+        }
         if let Some(known) = self.current() {
             self.current.send_replace(Some(Arc::new(overlay(&known, self.shard, &keyed))));
         }

@@ -21,19 +21,24 @@ pub struct Known {
     pub keyset: Keyset,
     /// What mail is sealed to.
     pub sealing: SealingPublic,
+    /// As it goes to secondaries.
+    json: ByteBuf,
 }
 
 impl Known {
     fn parse(json: &[u8]) -> Result<Self, CryptoError> {
         let keyset = Keyset::from_json(json)?;
         let sealing = keyset.sealing_public()?;
-        Ok(Self { keyset, sealing })
+        let json = ByteBuf::from(keyset.to_json());
+        Ok(Self { keyset, sealing, json })
     }
 
-    /// The slot, if a login with it, made when the keyset had `version`, may attach. A keyset that has changed since
-    /// asks for a new login: the slot may have been replaced.
+    /// The slot, if a login with it, made when the keyset had `version`, may attach: it is still there and has not got
+    /// another secret since. What happened to other slots is no concern of it. A version from the future belongs to a
+    /// keyset that was replaced.
     pub fn admits(&self, slot: SlotId, version: u64) -> Option<&Slot> {
-        self.keyset.slot(slot).filter(|_| self.keyset.version() == version)
+        let slot = self.keyset.slot(slot).filter(|_| version <= self.keyset.version())?;
+        Some(slot).filter(|slot| slot.is_unchanged_since(version))
     }
 }
 
@@ -92,7 +97,7 @@ impl Keysets {
         let file = KeysFile::new(self.layout.keys(mailbox));
         let installed = tokio::task::spawn_blocking(move || {
             let known = Known::parse(&json)?;
-            file.create(&known.keyset.to_json())?;
+            file.create(&known.json)?;
             Ok::<_, InstallError>(known)
         });
         let known = installed.await.map_err(|_| StoreError::Stopped)??;
@@ -105,7 +110,7 @@ impl Keysets {
         let fake = self.fake(address).await?;
         let Some((mailbox, allowed)) = owner else { return Ok(fake) };
         match self.of(mailbox).await? {
-            Some(known) => Ok(KeysetReply { mailbox, keys: ByteBuf::from(known.keyset.to_json()), allowed }),
+            Some(known) => Ok(KeysetReply { mailbox, keys: known.json.clone(), allowed }),
             None => Ok(fake),
         }
     }
@@ -134,5 +139,48 @@ impl Keysets {
         let known = Arc::new(known);
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).insert(mailbox, known.clone());
         known
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crypto::{NewKeyset, NewSlot, Secret, SlotKind};
+    use jiff::Timestamp;
+    use model::verbs::Scope;
+
+    use super::*;
+
+    #[test]
+    fn a_login_outlives_changes_of_other_slots_and_ends_with_its_own() {
+        let new = NewKeyset {
+            address: &"ann@example.org".parse().unwrap(),
+            password: &Secret::new("sesame"),
+            recovery: None,
+            cost: Argon2Cost::CHEAPEST,
+            created: Timestamp::UNIX_EPOCH,
+        };
+        let (mut keyset, dek) = Keyset::create(&new).unwrap();
+        let (password, first) = (keyset.slots()[0].id(), keyset.version());
+        let parse = |keyset: &Keyset| Known::parse(&keyset.to_json()).unwrap();
+        assert!(parse(&keyset).admits(password, first).is_some());
+        assert!(parse(&keyset).admits(password, first + 1).is_none(), "a version that never was");
+
+        let secret = Secret::mint(&keyset.tags());
+        let (kind, scopes) = (SlotKind::AppPassword, BTreeSet::from([Scope::Imap]));
+        let device = NewSlot { secret: &secret, kind, scopes, created: Timestamp::UNIX_EPOCH };
+        let device = keyset.add_slot(&dek, &device).unwrap();
+        let second = keyset.version();
+        assert!(parse(&keyset).admits(password, first).is_some(), "another slot came");
+
+        keyset.change_password(&dek, password, &Secret::new("changed"), Timestamp::UNIX_EPOCH).unwrap();
+        let known = parse(&keyset);
+        assert!(known.admits(password, second).is_none(), "its secret is another one");
+        assert!(known.admits(password, keyset.version()).is_some());
+        assert!(known.admits(device, second).is_some(), "another slot changed");
+
+        keyset.remove_slot(device).unwrap();
+        let known = parse(&keyset);
+        assert!(known.admits(device, second).is_none(), "it is gone");
+        assert!(known.admits(password, keyset.version() - 1).is_some());
     }
 }

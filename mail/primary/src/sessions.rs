@@ -74,6 +74,10 @@ pub struct Ended<M> {
     pub last: bool,
 }
 
+/// The session is attached to another mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Elsewhere;
+
 /// What is attached.
 pub struct NewSession {
     /// See `model::verbs::Attach`.
@@ -93,7 +97,10 @@ impl<M: Clone> Sessions<M> {
         mailbox: M,
         dek: ShieldedDek,
         now: Instant,
-    ) -> Option<CancellationToken> {
+    ) -> Result<Option<CancellationToken>, Elsewhere> {
+        if self.sessions.get(&new.session).is_some_and(|session| session.mailbox != new.mailbox) {
+            return Err(Elsewhere);
+        }
         let session = Session { mailbox: new.mailbox, link: Some(new.link), seen: now };
         self.sessions.insert(new.session, session);
         let mut first = None;
@@ -103,12 +110,7 @@ impl<M: Clone> Sessions<M> {
             Open { mailbox, dek, over, sessions: BTreeSet::new() }
         });
         open.sessions.insert(new.session);
-        first
-    }
-
-    /// True where the session is attached to another mailbox than this.
-    pub fn is_elsewhere(&self, session: SessionId, mailbox: MailboxId) -> bool {
-        self.sessions.get(&session).is_some_and(|session| session.mailbox != mailbox)
+        Ok(first)
     }
 
     /// The mailbox of a session, if that link may use it; renews its lease.
@@ -163,9 +165,12 @@ impl<M: Clone> Sessions<M> {
 
     /// Ends the sessions of a mailbox; answers through which links they are to be told.
     pub fn evict(&mut self, mailbox: MailboxId) -> Vec<(Ended<M>, Option<LinkId>)> {
-        let own = self.sessions.iter().filter(|(_, session)| session.mailbox == mailbox);
-        let own: Vec<_> = own.map(|(id, session)| (*id, session.link)).collect();
-        own.into_iter().filter_map(|(id, link)| Some((self.remove(id)?, link))).collect()
+        let own: Vec<_> = self.open.get(&mailbox).into_iter().flat_map(|open| &open.sessions).copied().collect();
+        let mut end = |id| {
+            let link = self.sessions.get(&id)?.link;
+            Some((self.remove(id)?, link))
+        };
+        own.into_iter().filter_map(&mut end).collect()
     }
 
     /// Every mailbox with sessions.
@@ -209,7 +214,18 @@ mod tests {
     fn attach(sessions: &mut Sessions<&'static str>, n: u8, link: u64, now: Instant) -> bool {
         let mailbox = MailboxId::from_random([1; 17]);
         let new = NewSession { session: SessionId([n; 16]), mailbox, link: link_id(link) };
-        sessions.attach(&new, "mailbox", ShieldedDek::new(&Dek::from_bytes(&[1; 32])), now).is_some()
+        sessions.attach(&new, "mailbox", ShieldedDek::new(&Dek::from_bytes(&[1; 32])), now).unwrap().is_some()
+    }
+
+    #[test]
+    fn a_session_has_one_mailbox() {
+        let (mut sessions, now) = (Sessions::default(), Instant::now());
+        attach(&mut sessions, 1, 1, now);
+        let new =
+            NewSession { session: SessionId([1; 16]), mailbox: MailboxId::from_random([2; 17]), link: link_id(1) };
+        let dek = ShieldedDek::new(&Dek::from_bytes(&[1; 32]));
+        assert_eq!(sessions.attach(&new, "other", dek, now).err(), Some(Elsewhere));
+        assert_eq!(sessions.open_mailboxes().len(), 1);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use wire::LinkId;
 use zeroize::Zeroizing;
 
 use crate::config::Tuning;
+use crate::control::SeenSpools;
 use crate::delivery::Lanes;
 use crate::directory::Routes;
 use crate::keysets::Keysets;
@@ -50,6 +51,8 @@ pub struct Shard {
     pub keysets: Keysets,
     /// The directory.
     pub routes: Routes,
+    /// What control requests have seen of them.
+    pub seen_spools: SeenSpools,
     /// Free space.
     pub floor: Floor,
     /// Drains.

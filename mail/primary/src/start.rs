@@ -19,6 +19,7 @@ use wire::Server;
 use zeroize::Zeroizing;
 
 use crate::config::Config;
+use crate::control::SeenSpools;
 use crate::delivery::Lanes;
 use crate::directory::Routes;
 use crate::keysets::Keysets;
@@ -109,6 +110,7 @@ pub(crate) fn open(config: &Config, stop: &CancellationToken) -> Result<(Arc<Sha
     identity::claim(&config.data, &config.server, config.shard)?;
     files::durable::remove_leftovers(&config.data)?;
     let layout = Layout::new(&config.data);
+    layout.sweep()?;
     let shard_key = read_key(&config.shard_key)?;
     let keysets = Keysets::new(layout.clone(), read_key(&config.server_secret)?);
     let file = DirectoryFile::open(&layout.directory(), &shard_key)?;
@@ -129,6 +131,7 @@ pub(crate) fn open(config: &Config, stop: &CancellationToken) -> Result<(Arc<Sha
         spools: Spools::new(layout.clone(), SpoolLimits::default()),
         keysets,
         routes,
+        seen_spools: SeenSpools::default(),
         floor: Floor::new(layout.data(), &tuning),
         layout,
         lanes: Lanes::default(),

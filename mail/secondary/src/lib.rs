@@ -17,6 +17,8 @@ mod listener;
 mod mx;
 mod run;
 mod shards;
+#[cfg(test)]
+mod testing;
 
 pub use config::{Config, Listen, Shard};
 pub use error::SecondaryError;

@@ -22,9 +22,13 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, SecondaryError> {
     TcpListener::bind(address).await.map_err(|source| SecondaryError::Bind { address, source })
 }
 
-/// How many connections there are, by network.
-#[derive(Clone, Default)]
-pub struct Census(Arc<Mutex<Counts>>);
+/// How many of something there are, by client network: connections, logins that wait.
+#[derive(Clone)]
+pub struct Census {
+    counts: Arc<Mutex<Counts>>,
+    most: usize,
+    most_per_network: usize,
+}
 
 #[derive(Default)]
 struct Counts {
@@ -32,20 +36,31 @@ struct Counts {
     by_network: std::collections::HashMap<IpAddr, usize>,
 }
 
-/// One counted connection.
+impl Default for Census {
+    fn default() -> Self {
+        Self::new(MAX_CONNECTIONS, MAX_PER_NETWORK)
+    }
+}
+
+/// One that is counted, until it is dropped.
 pub struct Counted {
     census: Census,
     network: IpAddr,
 }
 
 impl Census {
-    /// Counts a connection; none where there are too many.
+    /// Counts at most so many, and so many of one network.
+    pub fn new(most: usize, most_per_network: usize) -> Self {
+        Self { counts: Arc::default(), most, most_per_network }
+    }
+
+    /// Counts one more; none where there are too many.
     pub fn enter(&self, peer: IpAddr) -> Option<Counted> {
         let network = network(peer);
-        let mut counts = self.0.lock().ok()?;
+        let mut counts = self.counts.lock().ok()?;
         let here = counts.by_network.get(&network).copied().unwrap_or(0);
         // Loopback is ourselves and our proxies.
-        if counts.all >= MAX_CONNECTIONS || (here >= MAX_PER_NETWORK && !network.is_loopback()) {
+        if counts.all >= self.most || (here >= self.most_per_network && !network.is_loopback()) {
             return None;
         }
         counts.all += 1;
@@ -56,7 +71,7 @@ impl Census {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let Ok(mut counts) = self.census.0.lock() else { return };
+        let Ok(mut counts) = self.census.counts.lock() else { return };
         counts.all -= 1;
         if let Some(here) = counts.by_network.get_mut(&self.network) {
             *here -= 1;

@@ -13,6 +13,7 @@ use smtp::Message;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use wire::ShardClient;
 
 use crate::directory::Routes;
 use crate::shards::Shards;
@@ -27,19 +28,34 @@ const SETTLE_WAIT: Duration = Duration::from_secs(20);
 pub struct MxDelivery {
     shards: Shards,
     routes: Routes,
-    settled: mpsc::Sender<(TxId, Vec<MailboxId>)>,
-    settling: Arc<Settling>,
+    settling: Arc<BTreeMap<ShardId, Settling>>,
 }
 
-/// How far settlements have come. A message must not overtake the settlement of an equal one before it: it would be taken
-/// for a retry, and a legitimate repeat would be lost.
-#[derive(Default)]
+/// What was settled, and for whom.
+type Settled = (TxId, Vec<MailboxId>);
+
+/// How far settlements of a shard have come. A message must not overtake the settlement of an equal one before it: it
+/// would be taken for a retry, and a legitimate repeat would be lost. Each shard has its own, so that one that is away
+/// delays nobody else's mail.
 struct Settling {
+    queue: mpsc::Sender<Settled>,
     begun: AtomicU64,
-    done: watch::Sender<u64>,
+    done: Arc<watch::Sender<u64>>,
 }
 
 impl Settling {
+    fn new(client: ShardClient) -> (Self, impl Future<Output = ()> + Send) {
+        let (queue, settled) = mpsc::channel(SETTLING);
+        let done = Arc::new(watch::Sender::new(0));
+        (Self { queue, begun: AtomicU64::new(0), done: done.clone() }, settle(client, settled, done))
+    }
+
+    fn begin(&self, settled: Settled) {
+        if self.queue.try_send(settled).is_ok() {
+            self.begun.fetch_add(1, Ordering::Release);
+        }
+    }
+
     /// Waits until everything that was settled before now has reached its shard, or the shard is too slow to matter: then
     /// the delivery fails by itself.
     async fn caught_up(&self) {
@@ -51,10 +67,14 @@ impl Settling {
 impl MxDelivery {
     /// A delivery, and the task that settles what clients have read the 250 of.
     pub fn new(shards: Shards, routes: Routes) -> (Self, impl Future<Output = ()> + Send) {
-        let (settled, queue) = mpsc::channel(SETTLING);
-        let settling = Arc::new(Settling::default());
-        let task = settle(shards.clone(), routes.clone(), queue, settling.clone());
-        (Self { shards, routes, settled, settling }, task)
+        let (mut settling, mut tasks) = (BTreeMap::new(), Vec::new());
+        for client in shards.all() {
+            let (one, task) = Settling::new(client.clone());
+            settling.insert(client.shard(), one);
+            tasks.push(task);
+        }
+        let task = async { drop(join_all(tasks).await) };
+        (Self { shards, routes, settling: Arc::new(settling) }, task)
     }
 
     fn by_shard(&self, recipients: Vec<Recipient>) -> BTreeMap<Option<ShardId>, Vec<(usize, Recipient)>> {
@@ -70,9 +90,11 @@ impl MxDelivery {
     async fn to_shard(&self, shard: Option<ShardId>, deliver: Deliver, body: Vec<bytes::Bytes>) -> Vec<Accepted> {
         let count = deliver.recipients.len();
         let failed = |failure: Failure| vec![Accepted::Failed(failure); count];
-        let Some(client) = shard.and_then(|shard| self.shards.get(shard)) else {
+        let known = shard.and_then(|shard| Some((self.shards.get(shard)?, self.settling.get(&shard)?)));
+        let Some((client, settling)) = known else {
             return failed(Failure::unavailable("no shard is known for a recipient"));
         };
+        settling.caught_up().await;
         match client.deliver(deliver, wire::Body::Held(body)).await {
             Ok(results) if results.len() == count => results,
             Ok(_) => failed(Failure::unavailable("the shard answered for other recipients")),
@@ -82,12 +104,12 @@ impl MxDelivery {
 }
 
 impl smtp::Delivery for MxDelivery {
+    /// None while a newer one is on its way: a name that is in that one must not be refused for good.
     fn directory(&self) -> Option<Arc<Directory>> {
-        self.routes.current()
+        self.routes.current().filter(|directory| !self.shards.know_more(directory.generation))
     }
 
     async fn deliver(&self, message: Message) -> Vec<Accepted> {
-        self.settling.caught_up().await;
         let count = message.recipients.len();
         let sent = self.by_shard(message.recipients).into_iter().map(|(shard, recipients)| {
             let (places, recipients): (Vec<usize>, Vec<Recipient>) = recipients.into_iter().unzip();
@@ -106,40 +128,28 @@ impl smtp::Delivery for MxDelivery {
     }
 
     fn settle(&self, txid: TxId, mailboxes: &[MailboxId]) {
-        if self.settled.try_send((txid, mailboxes.to_vec())).is_ok() {
-            self.settling.begun.fetch_add(1, Ordering::Release);
+        let Some(directory) = self.routes.current() else { return };
+        let mut by_shard: BTreeMap<ShardId, Vec<MailboxId>> = BTreeMap::new();
+        for mailbox in mailboxes {
+            let Some(known) = directory.mailboxes.get(mailbox) else { continue };
+            by_shard.entry(known.shard).or_default().push(*mailbox);
+        }
+        for (shard, mailboxes) in by_shard {
+            if let Some(settling) = self.settling.get(&shard) {
+                settling.begin((txid, mailboxes));
+            }
         }
     }
 }
 
-/// Sends settlements, as many together as have come.
-async fn settle(
-    shards: Shards,
-    routes: Routes,
-    mut queue: mpsc::Receiver<(TxId, Vec<MailboxId>)>,
-    settling: Arc<Settling>,
-) {
-    let mut batch = Vec::new();
-    while queue.recv_many(&mut batch, 256).await > 0 {
-        let count = batch.len() as u64;
-        let directory = routes.current();
-        let mut by_shard: BTreeMap<ShardId, Vec<(TxId, Vec<MailboxId>)>> = BTreeMap::new();
-        for (txid, mailboxes) in batch.drain(..) {
-            let mut of_shard: BTreeMap<ShardId, Vec<MailboxId>> = BTreeMap::new();
-            for mailbox in mailboxes {
-                let Some(known) = directory.as_ref().and_then(|d| d.mailboxes.get(&mailbox)) else { continue };
-                of_shard.entry(known.shard).or_default().push(mailbox);
-            }
-            for (shard, mailboxes) in of_shard {
-                by_shard.entry(shard).or_default().push((txid, mailboxes));
-            }
-        }
-        for (shard, transactions) in by_shard {
-            let Some(client) = shards.get(shard) else { continue };
-            // Lost settlements leave fingerprints that end by themselves.
-            let _ = client.settle(Settle { transactions }).await;
-        }
-        settling.done.send_modify(|done| *done += count);
+/// Sends settlements of a shard, as many together as have come.
+async fn settle(client: ShardClient, mut queue: mpsc::Receiver<Settled>, done: Arc<watch::Sender<u64>>) {
+    let mut transactions = Vec::new();
+    while queue.recv_many(&mut transactions, 256).await > 0 {
+        let count = transactions.len() as u64;
+        // Lost settlements leave fingerprints that end by themselves.
+        let _ = client.settle(Settle { transactions: std::mem::take(&mut transactions) }).await;
+        done.send_modify(|done| *done += count);
     }
 }
 
@@ -154,5 +164,27 @@ pub async fn session(
 ) {
     if let Err(error) = smtp::run(stream, peer, config, delivery, Some(tls), stop).await {
         tracing::debug!(%error, "an SMTP connection broke");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[tokio::test]
+    async fn a_shard_that_is_away_holds_up_only_its_own_mail() {
+        let (away, task) = Settling::new(testing::unreachable(1));
+        let (here, _task) = Settling::new(testing::unreachable(0));
+        away.begin((TxId([1; 16]), Vec::new()));
+        let mut waiting = Box::pin(away.caught_up());
+        tokio::select! {
+            biased;
+            () = task => panic!("there is nobody to settle with"),
+            () = &mut waiting => panic!("nothing was settled"),
+            () = here.caught_up() => {}
+        }
+        away.done.send_replace(1);
+        waiting.await;
     }
 }

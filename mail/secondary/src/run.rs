@@ -41,7 +41,7 @@ pub async fn run(
     let mut endpoints = Endpoints::new();
     match &config.listen {
         Listen::Imap { .. } => {
-            start_imap(&config, &base, Logins::new(shards, routes.clone(), sessions), &mut endpoints).await?
+            start_imap(&config, &base, Logins::new(shards, routes.clone(), sessions), &mut endpoints).await?;
         }
         Listen::Mx { smtp } => start_mx(&config, *smtp, &base, shards, routes.clone(), &mut endpoints).await?,
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::verbs::{Attach, Failure, Hint};
-use model::{Directory, MailboxId, SessionId, ShardId};
+use model::{Directory, Generation, MailboxId, SessionId, ShardId};
 use tls::Identity;
 use wire::{ClientConfig, Events, HelloReply, LiveSession, ShardClient};
 
@@ -37,6 +37,21 @@ impl Shards {
     pub fn get(&self, shard: ShardId) -> Option<&ShardClient> {
         self.0.get(&shard)
     }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &ShardClient> {
+        self.0.values()
+    }
+
+    /// The shard that answers for addresses nobody has.
+    pub fn first(&self) -> Option<&ShardClient> {
+        self.0.values().next()
+    }
+
+    /// True where a connected shard has a newer directory than this, which is still on its way.
+    pub fn know_more(&self, than: Generation) -> bool {
+        self.0.values().any(|client| client.generation() > Some(than))
+    }
 }
 
 /// What a shard says unasked.
@@ -64,7 +79,7 @@ impl Events for Heard {
     }
 
     fn directory(&self, directory: Arc<Directory>) {
-        self.routes.offer(directory);
+        self.routes.offer(self.shard, directory);
     }
 
     fn revoked(&self, session: SessionId) {

@@ -24,7 +24,7 @@ use crate::flags::bits;
 use crate::folders::canonical;
 use crate::mailbox::{Core, Turn};
 use crate::rows::{Folder, Placement};
-use crate::state::WriteTx;
+use crate::state::{Room, WriteTx};
 use crate::writer::{Durability, Task};
 
 pub(crate) use prepare::{Prepared, days, prepare};
@@ -61,7 +61,13 @@ pub(crate) async fn append(
     mut turn: Turn,
 ) -> Result<Appended, StoreError> {
     let view = append.view;
-    let ready = receive(core, append.size, body).await?;
+    check_size(core, append.size)?;
+    if append.size > SMALL {
+        // Whoever holds a share of the memory must not wait for one who has none yet.
+        turn.wait().await;
+    }
+    let memory = reserve(core, append.size).await?;
+    let ready = receive(core, append.size, body, memory).await?;
     let (seq, staged) = (append.seq, ready.staged.clone());
     let work = move |tx: &mut WriteTx<'_>| {
         once(tx, Ticket { session, seq }, |tx| {
@@ -96,10 +102,13 @@ pub(crate) async fn append_many(
     mut turn: Turn,
 ) -> Result<Vec<Appended>, StoreError> {
     let Some(first) = messages.first().map(|(append, _)| append.clone()) else { return Ok(Vec::new()) };
+    messages.iter().try_for_each(|(append, _)| check_size(core, append.size))?;
+    turn.wait().await;
+    let memory = reserve_all(core, messages.iter().map(|(append, _)| append.size)).await?;
     let mut ready = Vec::with_capacity(messages.len());
     for (append, body) in messages {
         let append = Append { folder: first.folder.clone(), ..append };
-        ready.push((receive(core, append.size, body).await?, append));
+        ready.push((receive(core, append.size, body, None).await?, append));
     }
     let work = move |tx: &mut WriteTx<'_>| {
         once(tx, Ticket { session, seq: first.seq }, |tx| {
@@ -108,10 +117,10 @@ pub(crate) async fn append_many(
         })
     };
     let (job, told) = Task::job(Durability::Full, work);
-    turn.wait().await;
     core.queue(job);
     drop(turn);
     let mut appended: Vec<Appended> = told.await.map_err(|_| StoreError::Stopped)??;
+    drop(memory);
     if let (Some(view), Some(last)) = (first.view, appended.last_mut()) {
         last.delta = Some(core.read(move |connection| delta(connection, &view)).await?);
     }
@@ -119,11 +128,12 @@ pub(crate) async fn append_many(
 }
 
 /// Buffers, parses, compresses, and writes what is large.
-async fn receive(core: &Arc<Core>, size: u64, body: Body) -> Result<Ready, StoreError> {
-    if size > core.shared.limits.message {
-        return refuse(Code::TooBig, "the message is too large");
-    }
-    let memory = reserve(core, size).await?;
+async fn receive(
+    core: &Arc<Core>,
+    size: u64,
+    body: Body,
+    memory: Option<OwnedSemaphorePermit>,
+) -> Result<Ready, StoreError> {
     let raw = collect(body, size).await?;
     if memchr::memchr(0, &raw).is_some() {
         return refuse(Code::BadMessage, "the message holds NUL");
@@ -131,13 +141,27 @@ async fn receive(core: &Arc<Core>, size: u64, body: Body) -> Result<Ready, Store
     ready(core, raw, memory).await
 }
 
-/// A share of the memory for large messages, once there is room.
+fn check_size(core: &Core, size: u64) -> Result<(), StoreError> {
+    if size > core.shared.limits.message { refuse(Code::TooBig, "the message is too large") } else { Ok(()) }
+}
+
+/// A share of the memory for a message, once there is room. Small ones need none.
 pub(crate) async fn reserve(core: &Core, size: u64) -> Result<Option<OwnedSemaphorePermit>, StoreError> {
-    if size <= SMALL {
+    reserve_all(core, std::iter::once(size)).await
+}
+
+/// The same for messages that are committed together. At once: with shares taken one by one, two who hold a part each
+/// would wait for the rest for ever.
+pub(crate) async fn reserve_all(
+    core: &Core,
+    sizes: impl Iterator<Item = u64> + Send,
+) -> Result<Option<OwnedSemaphorePermit>, StoreError> {
+    let large = sizes.filter(|size| *size > SMALL).fold(0, u64::saturating_add);
+    if large == 0 {
         return Ok(None);
     }
     let all = core.shared.limits.memory >> 10;
-    let share = u32::try_from((size >> 10).min(all)).unwrap_or(u32::MAX);
+    let share = u32::try_from((large >> 10).min(all)).unwrap_or(u32::MAX);
     let memory = core.shared.memory.clone().acquire_many_owned(share).await;
     Ok(Some(memory.map_err(|_| StoreError::Stopped)?))
 }
@@ -154,7 +178,7 @@ pub(crate) async fn ready(
         let _cpu = cpu;
         prepare(&raw, key.as_slice())
     });
-    let prepared = Arc::new(prepared.await.map_err(|_| StoreError::Stopped)??);
+    let prepared = Arc::new(prepared.await.map_err(|error| StoreError::of_task(&error, "the message"))??);
     let staged = if prepared.packed() > SMALL { Some(stage(core, &prepared).await?) } else { None };
     Ok(Ready { prepared, staged, _memory: memory })
 }
@@ -183,7 +207,7 @@ fn place(tx: &mut WriteTx<'_>, append: &Append, ready: &Ready) -> Result<Appende
     let flags = bits(tx, &append.flags, true)?;
     let idate = append.internal_date.map_or(tx.now, Timestamp::as_second);
     let uidvalidity = UidValidity(folder.uidvalidity);
-    tx.charge(1, ready.prepared.size, false)?;
+    tx.charge(1, ready.prepared.size, Room::Beside(0))?;
     let uid = insert(tx, folder, ready, flags, idate)?;
     Ok(Appended { uidvalidity, uid, delta: None })
 }

@@ -13,7 +13,7 @@ use crate::expunge::unplace;
 use crate::folders::canonical;
 use crate::mailbox::Core;
 use crate::rows::{Folder, Placement, placements};
-use crate::state::WriteTx;
+use crate::state::{Room, WriteTx};
 use crate::writer::Durability;
 
 /// COPY and MOVE.
@@ -47,7 +47,8 @@ fn apply(tx: &mut WriteTx<'_>, copy: &Copy) -> Result<Answer, StoreError> {
     }
     let bytes = rows.iter().map(|row| row.size).sum();
     // A MOVE needs no room, so it is not refused for want of it.
-    tx.charge(rows.len() as u64, bytes, copy.remove)?;
+    let room = if copy.remove { Room::Reserved } else { Room::Beside(0) };
+    tx.charge(rows.len() as u64, bytes, room)?;
     let first = target.uidnext;
     copied.to = place(tx, &mut target, &rows)?;
     copied.from = rows.iter().map(|row| row.uid).collect();

@@ -2,7 +2,8 @@
 //!
 //! * A delivery id is recorded in the commit that stores the message, and stays beyond EXPUNGE: a spool that offers the
 //!   message again after a crash is told that it is here.
-//! * A fingerprint suppresses an equal message until its transaction is settled, or a week is over.
+//! * A fingerprint suppresses an equal message until its transaction is settled, or a week is over. It belongs to the last
+//!   transaction that brought the message: that is the one whose 250 the sender may still read.
 
 use std::sync::Arc;
 
@@ -11,10 +12,10 @@ use jiff::Timestamp;
 use model::{DeliveryId, TxId, Uid};
 use rusqlite::params;
 
-use crate::append::{Ready, Staged, abandon, insert, ready, reserve};
+use crate::append::{Ready, Staged, abandon, insert, ready, reserve, reserve_all};
 use crate::mailbox::Core;
 use crate::rows::Folder;
-use crate::state::WriteTx;
+use crate::state::{Room, WriteTx};
 use crate::writer::{Durability, Task};
 use crate::{FINGERPRINT_LIFE, StoreError};
 
@@ -27,14 +28,23 @@ pub struct Delivery {
     pub txid: TxId,
     /// Fingerprint; none for mail without Message-ID, which is never suppressed.
     pub fp: Option<[u8; 32]>,
+    /// Its sender knows already that we have it: the fingerprint tells whether it is a resend, but suppresses no other.
+    pub settled: bool,
     /// INTERNALDATE: when it was accepted.
     pub received: Timestamp,
     /// Our trace headers, put before the message.
     pub trace: Bytes,
     /// The message as it came.
     pub body: Bytes,
-    /// Its room was reserved when it was accepted: quota does not refuse it.
-    pub reserved: bool,
+    /// Whether quota may refuse it.
+    pub room: Room,
+}
+
+impl Delivery {
+    /// Octets of the message with its trace headers.
+    fn size(&self) -> u64 {
+        (self.trace.len() + self.body.len()) as u64
+    }
 }
 
 /// What became of a [`Delivery`].
@@ -48,9 +58,11 @@ pub enum Delivered {
 
 /// One delivery.
 pub(crate) async fn deliver(core: &Arc<Core>, delivery: Delivery) -> Result<Delivered, StoreError> {
+    let memory = reserve(core, delivery.size()).await?;
     let made = get_ready(core, &delivery).await?;
     let staged = made.staged.clone();
     let result = core.write(Durability::Full, move |tx| place(tx, &delivery, &made)).await;
+    drop(memory);
     finish(core, result, staged).await
 }
 
@@ -68,6 +80,10 @@ async fn finish(
 
 /// Several in order: prepared in parallel, then queued together so that they share commits.
 pub(crate) async fn deliver_many(core: &Arc<Core>, deliveries: Vec<Delivery>) -> Vec<Result<Delivered, StoreError>> {
+    // Held until all are committed.
+    let Ok(_memory) = reserve_all(core, deliveries.iter().map(Delivery::size)).await else {
+        return deliveries.iter().map(|_| Err(StoreError::Stopped)).collect();
+    };
     let preparing: Vec<_> = deliveries
         .into_iter()
         .map(|delivery| {
@@ -87,16 +103,17 @@ pub(crate) async fn deliver_many(core: &Arc<Core>, deliveries: Vec<Delivery>) ->
                 Ok((job, told, staged))
             }
             Ok((_, Err(error))) => Err(error),
-            Err(_) => Err(StoreError::Stopped),
+            Err(error) => Err(StoreError::of_task(&error, "the message")),
         });
     }
-    let mut told = Vec::with_capacity(waiting.len());
+    let (mut jobs, mut told) = (Vec::with_capacity(waiting.len()), Vec::with_capacity(waiting.len()));
     for one in waiting {
         told.push(one.map(|(job, answer, staged)| {
-            core.queue(job);
+            jobs.push(job);
             (answer, staged)
         }));
     }
+    core.queue_all(jobs);
     let mut results = Vec::with_capacity(told.len());
     for answer in told {
         results.push(match answer {
@@ -108,11 +125,10 @@ pub(crate) async fn deliver_many(core: &Arc<Core>, deliveries: Vec<Delivery>) ->
 }
 
 async fn get_ready(core: &Arc<Core>, delivery: &Delivery) -> Result<Ready, StoreError> {
-    let memory = reserve(core, (delivery.trace.len() + delivery.body.len()) as u64).await?;
-    let mut raw = BytesMut::with_capacity(delivery.trace.len() + delivery.body.len());
+    let mut raw = BytesMut::with_capacity(delivery.size() as usize);
     raw.extend_from_slice(&delivery.trace);
     raw.extend_from_slice(&delivery.body);
-    ready(core, raw.freeze(), memory).await
+    ready(core, raw.freeze(), None).await
 }
 
 fn place(tx: &mut WriteTx<'_>, delivery: &Delivery, made: &Ready) -> Result<Delivered, StoreError> {
@@ -120,12 +136,12 @@ fn place(tx: &mut WriteTx<'_>, delivery: &Delivery, made: &Ready) -> Result<Deli
         return Ok(Delivered::Duplicate);
     }
     let inbox = Folder::by_name(tx.connection, "INBOX")?.ok_or(StoreError::Corrupt("the folder tree"))?;
-    tx.charge(1, made.prepared.size, delivery.reserved)?;
+    tx.charge(1, made.prepared.size, delivery.room)?;
     let uid = insert(tx, inbox, made, 0, delivery.received.as_second())?;
     tx.connection
         .prepare_cached("INSERT INTO taken(delivery, at) VALUES(?, ?)")?
         .execute(params![delivery.id.0, tx.now])?;
-    if let Some(fp) = delivery.fp {
+    if let Some(fp) = delivery.fp.filter(|_| !delivery.settled) {
         tx.connection.prepare_cached("INSERT OR REPLACE INTO fp(fp, txid, at) VALUES(?, ?, ?)")?.execute(params![
             fp,
             delivery.txid.0,
@@ -141,7 +157,16 @@ fn is_known(tx: &WriteTx<'_>, delivery: &Delivery) -> Result<bool, StoreError> {
     }
     let Some(fp) = delivery.fp else { return Ok(false) };
     let oldest = tx.now - FINGERPRINT_LIFE.as_secs() as i64;
-    Ok(tx.connection.prepare_cached("SELECT 1 FROM fp WHERE fp = ? AND at > ?")?.exists(params![fp, oldest])?)
+    if !tx.connection.prepare_cached("SELECT 1 FROM fp WHERE fp = ? AND at > ?")?.exists(params![fp, oldest])? {
+        return Ok(false);
+    }
+    // The sender of this one hears that we have the message, if it has not yet: its settlement ends the suppression.
+    let known = if delivery.settled {
+        tx.connection.prepare_cached("DELETE FROM fp WHERE fp = ?")?.execute([fp])?
+    } else {
+        tx.connection.prepare_cached("UPDATE fp SET txid = ? WHERE fp = ?")?.execute(params![delivery.txid.0, fp])?
+    };
+    Ok(known > 0)
 }
 
 /// The senders know that we have this mail.

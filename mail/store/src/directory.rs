@@ -34,6 +34,7 @@ impl DirectoryFile {
     pub fn open(path: &Path, shard_key: &[u8; 32]) -> Result<Self, StoreError> {
         files::durable::create(path, b"")?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        sys::sqlite::start()?;
         let connection = Connection::open_with_flags(path, flags)?;
         sys::sqlite::key(&connection, shard_key)?;
         connection.execute_batch(

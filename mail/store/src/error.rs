@@ -52,6 +52,9 @@ pub enum StoreError {
     /// The volume lost or refused a write earlier, and has not recovered.
     #[error("the volume failed earlier and is not trusted yet")]
     Distrusted,
+    /// Our code failed on it.
+    #[error("{0} made the server fail")]
+    Panicked(&'static str),
     /// The store is shutting down, or a task of it ended early.
     #[error("the store is stopping")]
     Stopped,
@@ -64,8 +67,12 @@ impl StoreError {
             Self::Refused(failure) => failure.class,
             Self::Sql(error) => sql_class(error),
             Self::Files(error) => error.class(),
+            Self::Sys(sys::SysError::Version { .. }) => Class::Blocked,
             Self::Sys(_) => Class::Transient,
-            Self::WrongKey | Self::KeysChanged { .. } | Self::KeysExist | Self::NoKeys => Class::Invalid,
+            Self::Panicked(_) => Class::Bug,
+            // Whoever asks has proved the key against the keyset: then it is the file that is another one.
+            Self::WrongKey => Class::Blocked,
+            Self::KeysChanged { .. } | Self::KeysExist | Self::NoKeys => Class::Invalid,
             Self::Format { .. } | Self::Corrupt(_) => Class::Blocked,
             Self::Distrusted | Self::Stopped => Class::Transient,
         }
@@ -76,9 +83,13 @@ impl StoreError {
         match self {
             Self::Refused(failure) => failure,
             Self::Sql(error) if is_full(&error) => Failure::new(Code::OverQuota, "no space left on the volume"),
-            Self::WrongKey => Failure::new(Code::NotAttached, "the key does not open the mailbox"),
             other => Failure { class: other.class(), code: Code::Unavailable, text: other.to_string() },
         }
+    }
+
+    /// The failure of a task that worked on `what`: a panic will come again, the end of the process will not.
+    pub(crate) fn of_task(error: &tokio::task::JoinError, what: &'static str) -> Self {
+        if error.is_panic() { Self::Panicked(what) } else { Self::Stopped }
     }
 
     /// True where the disk could not take or give bytes: nothing may be acknowledged until it has recovered.
@@ -98,7 +109,13 @@ fn is_full(error: &rusqlite::Error) -> bool {
 
 fn sql_class(error: &rusqlite::Error) -> Class {
     match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OperationInterrupted) => Class::Transient,
+        Some(
+            ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::FileLockingProtocolFailed
+            | ErrorCode::OperationInterrupted
+            | ErrorCode::OutOfMemory,
+        ) => Class::Transient,
         Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::ReadOnly) => {
             Class::Blocked
         }

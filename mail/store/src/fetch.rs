@@ -219,16 +219,23 @@ fn sections(
         Err(StoreError::Refused(_)) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let mut data = Vec::with_capacity(wanted.len());
+    let (mut data, mut octets) = (Vec::with_capacity(wanted.len()), 0);
     for section in wanted {
         data.push(match reader.find(section, row.size)? {
             None => SectionData::Nil,
-            Some(found) if found.len() > INLINE => {
+            // Also many small ones are too much for one event.
+            Some(found) if found.len() > INLINE || octets + found.len() > 2 * INLINE => {
                 step.large.push((row.mail, section.clone()));
                 SectionData::Large(found.len())
             }
-            Some(Found::Bytes(bytes)) => SectionData::Inline(Bytes::from(bytes)),
-            Some(found) => SectionData::Inline(Bytes::from(reader.bytes(&found, 0, INLINE)?)),
+            Some(found) => {
+                octets += found.len();
+                let bytes = match found {
+                    Found::Bytes(bytes) => bytes,
+                    range @ Found::Range(_) => reader.bytes(&range, 0, INLINE)?,
+                };
+                SectionData::Inline(Bytes::from(bytes))
+            }
         });
     }
     Ok(Some(data))

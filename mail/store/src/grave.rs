@@ -23,13 +23,13 @@ const TAKEN_LIFE: i64 = 90 * 24 * 3600;
 pub(crate) async fn adopt_orphans(core: &Arc<Core>) -> Result<(), StoreError> {
     let is_needed = core.read(|connection| {
         let mut any = connection.prepare_cached("SELECT 1 FROM pending UNION ALL SELECT 1 FROM grave LIMIT 1")?;
-        Ok(any.exists([])?)
+        Ok(any.exists([])? || has_old(connection, Core::now())?)
     });
     if is_needed.await? {
         core.write(Durability::Lazy, |tx| {
             tx.connection.execute("INSERT OR IGNORE INTO grave SELECT content, ? FROM pending", [tx.now])?;
             tx.connection.execute("DELETE FROM pending", [])?;
-            Ok(())
+            forget(tx.connection, tx.now)
         })
         .await?;
         core.set_grave_due(Core::now());
@@ -91,15 +91,24 @@ fn unshare(connection: &Connection, attachment: i64) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Tables of notes, and how long each is needed, in seconds.
+const NOTES: [(&str, i64); 3] =
+    [("done", done::LIFE), ("fp", FINGERPRINT_LIFE.as_secs() as i64), ("taken", TAKEN_LIFE)];
+
 /// Notes nobody needs any more.
 fn forget(connection: &Connection, now: i64) -> Result<(), StoreError> {
-    let fingerprints = FINGERPRINT_LIFE.as_secs() as i64;
-    for (sql, life) in [
-        ("DELETE FROM done WHERE at < ?", done::LIFE),
-        ("DELETE FROM fp WHERE at < ?", fingerprints),
-        ("DELETE FROM taken WHERE at < ?", TAKEN_LIFE),
-    ] {
-        connection.prepare_cached(sql)?.execute([now - life])?;
+    for (table, life) in NOTES {
+        connection.prepare_cached(&format!("DELETE FROM {table} WHERE at < ?"))?.execute([now - life])?;
     }
     Ok(())
+}
+
+/// True where [`forget`] has something to do.
+fn has_old(connection: &Connection, now: i64) -> Result<bool, StoreError> {
+    for (table, life) in NOTES {
+        if connection.prepare_cached(&format!("SELECT 1 FROM {table} WHERE at < ? LIMIT 1"))?.exists([now - life])? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

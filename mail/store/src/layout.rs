@@ -7,7 +7,6 @@
 //! ```
 
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 
 use model::MailboxId;
 
@@ -20,9 +19,8 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout under a data folder. The first one ever starts SQLite: nothing of a volume is opened before.
+    /// The layout under a data folder. Touches nothing.
     pub fn new(data: impl Into<PathBuf>) -> Self {
-        start_sqlite();
         Self { data: data.into() }
     }
 
@@ -66,6 +64,16 @@ impl Layout {
         Ok(files::durable::create_dir_all(&self.mailbox_dir(id))?)
     }
 
+    /// Removes what a crash left: databases that were being made, temporary files. Only for whoever has locked the volume,
+    /// before it opens anything. Blocking.
+    pub fn sweep(&self) -> Result<(), StoreError> {
+        files::durable::remove_dir_all(&self.staging())?;
+        for id in self.mailboxes()? {
+            files::durable::remove_leftovers(&self.mailbox_dir(id))?;
+        }
+        Ok(())
+    }
+
     /// The mailboxes that have a folder here. Blocking.
     pub fn mailboxes(&self) -> Result<Vec<MailboxId>, StoreError> {
         let mut found = Vec::new();
@@ -79,12 +87,8 @@ impl Layout {
     }
 }
 
-/// SQLite calls itself initialised before SQLCipher has finished its part: a second thread that opens a database at that
-/// moment is refused its key. So one thread starts it while there are no others.
-fn start_sqlite() {
-    static STARTED: Once = Once::new();
-    // A connection that could not be opened will be missed, with a better error, when a file is.
-    STARTED.call_once(|| drop(rusqlite::Connection::open_in_memory()));
+fn failed(folder: &Path, source: std::io::Error) -> StoreError {
+    files::FilesError::Io { action: "list", path: folder.to_owned(), source }.into()
 }
 
 /// Names in a folder; none where there is no folder.
@@ -93,8 +97,33 @@ fn names(folder: &Path) -> Result<Vec<String>, StoreError> {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(source) => {
-            return Err(files::FilesError::Io { action: "list", path: folder.to_owned(), source }.into());
+            return Err(failed(folder, source));
         }
     };
-    Ok(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
+    // An entry that cannot be read fails the list: a mailbox left out would look as if it had no keys.
+    let names = entries.map(|entry| Ok(entry.map_err(|source| failed(folder, source))?.file_name().into_string().ok()));
+    names.filter_map(Result::transpose).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_removes_what_a_crash_left_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (layout, id) = (Layout::new(folder.path()), MailboxId::from_random([7; 17]));
+        layout.sweep().unwrap();
+        layout.create_mailbox_dir(id).unwrap();
+        std::fs::create_dir(layout.staging()).unwrap();
+        let left = [layout.staging().join("x.sqlite"), layout.mailbox_dir(id).join(".keys.json.1-2.tmp")];
+        let kept = [layout.keys(id), layout.mailbox(id), layout.spool(id)];
+        for path in left.iter().chain(&kept) {
+            std::fs::write(path, b"x").unwrap();
+        }
+        layout.sweep().unwrap();
+        assert!(!left.iter().any(|path| path.exists()));
+        assert!(kept.iter().all(|path| path.exists()));
+        assert_eq!(layout.mailboxes().unwrap(), [id]);
+    }
 }

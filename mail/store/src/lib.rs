@@ -44,3 +44,4 @@ pub use layout::Layout;
 pub use mailbox::Mailbox;
 pub use mailboxes::{Limits, Mailboxes};
 pub use spool::{Aside, FINGERPRINT_LIFE, Inserted, NewWaiting, Spool, SpoolLimits, SpoolState, Spools, Waiting};
+pub use state::Room;

@@ -96,6 +96,9 @@ impl Mailbox {
     }
 
     /// The senders of these transactions know that we have their mail: an equal message is a new one from now on.
+    ///
+    /// Not synced by itself. A power cut may undo it; then one byte-identical repeat within a week, Message-ID and all, is
+    /// taken for a retry, although the message is here. That is less than an fsync per message is worth.
     pub async fn settle(&self, transactions: Vec<TxId>) -> Result<(), Failure> {
         let work = move |tx: &mut crate::state::WriteTx<'_>| deliver::settle(tx, &transactions);
         self.core.write(Durability::Lazy, work).await.map_err(|error| self.failure(error))

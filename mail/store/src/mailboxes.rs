@@ -25,6 +25,9 @@ const SYNC_AFTER: Duration = Duration::from_millis(600);
 /// Chores that cost something begin when nobody has asked for so long.
 const QUIET: Duration = Duration::from_millis(200);
 
+/// A WAL that is so many times too long is folded in also while the mailbox is busy.
+const BUSY_WAL: u64 = 4;
+
 /// How much the mailboxes of a volume may take, and how patient they are.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -174,6 +177,9 @@ impl Mailboxes {
             sync(core).await?;
         }
         if core.idle() < QUIET {
+            if core.is_open() && wal_size(core) > BUSY_WAL * limits.wal {
+                core.checkpoint().await?;
+            }
             return Ok(());
         }
         let due = core.grave_due();

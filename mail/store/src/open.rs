@@ -41,8 +41,12 @@ pub(crate) fn open(path: &Path, dek: &Dek, use_: Use) -> Result<Connection, Stor
 /// Makes the mailbox's database if it has none.
 pub(crate) fn create(layout: &Layout, id: MailboxId, dek: &Dek, now: i64) -> Result<(), StoreError> {
     let path = layout.mailbox(id);
-    if path.exists() {
+    if is_there(&path)? {
         return Ok(());
+    }
+    // The WAL of a database that is lost: a fresh one would take it for its own, and would hide the loss.
+    if is_there(&wal_of(&path))? {
+        return Err(StoreError::Corrupt("mailbox.sqlite is missing beside its WAL: the mailbox"));
     }
     layout.create_mailbox_dir(id)?;
     files::durable::create_dir_all(&layout.staging())?;
@@ -55,12 +59,19 @@ pub(crate) fn create(layout: &Layout, id: MailboxId, dek: &Dek, now: i64) -> Res
         let connection = connect(&staged, dek, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.execute_batch("PRAGMA journal_mode = WAL;")?;
         settings(&connection)?;
+        // Nobody sees the file before it is whole, so one sync at the end will do.
+        connection.execute_batch("PRAGMA synchronous = OFF;")?;
         schema::migrate(&connection)?;
         schema::populate(&connection, now)?;
         connection.close().map_err(|(_, error)| error)?;
     }
     files::durable::sync_file(&staged)?;
     Ok(files::durable::rename(&staged, &path)?)
+}
+
+/// A file that cannot be looked at is an error, not a file that is missing.
+pub(crate) fn is_there(path: &Path) -> Result<bool, StoreError> {
+    path.try_exists().map_err(|source| files::FilesError::Io { action: "find", path: path.to_owned(), source }.into())
 }
 
 /// Folds the WAL into the main file and starts a new one. Answers `false` if readers were in the way.
@@ -84,6 +95,7 @@ fn with_suffix(path: &Path, suffix: &str) -> std::path::PathBuf {
 }
 
 fn connect(path: &Path, dek: &Dek, flags: OpenFlags) -> Result<Connection, StoreError> {
+    sys::sqlite::start()?;
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     sys::sqlite::key(&connection, dek.bytes())?;
     connection.execute_batch("PRAGMA cipher_log_level = NONE;")?;

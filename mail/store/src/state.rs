@@ -82,6 +82,15 @@ pub(crate) struct Policy {
     pub read_only: bool,
 }
 
+/// Whether quota has a say in what comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// Its room was reserved when it was accepted.
+    Reserved,
+    /// It has to fit beside what is here and so many octets that are reserved for others.
+    Beside(u64),
+}
+
 /// One member of a group of writes that shares a transaction, see `writer`.
 pub(crate) struct WriteTx<'c> {
     /// Inside the transaction.
@@ -138,9 +147,10 @@ impl<'c> WriteTx<'c> {
     }
 
     /// Counts new placements; over the limit they are refused, unless their room was reserved before.
-    pub fn charge(&mut self, messages: u64, bytes: u64, reserved: bool) -> Result<(), StoreError> {
+    pub fn charge(&mut self, messages: u64, bytes: u64, room: Room) -> Result<(), StoreError> {
         let total = self.state.bytes.saturating_add(bytes);
-        if !reserved && messages > 0 && self.policy.limit.is_some_and(|limit| total > limit) {
+        let is_over = |beside| self.policy.limit.is_some_and(|limit| total.saturating_add(beside) > limit);
+        if messages > 0 && matches!(room, Room::Beside(beside) if is_over(beside)) {
             return refuse(Code::OverQuota, "the mailbox is full");
         }
         self.state.bytes = total;

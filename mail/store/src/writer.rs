@@ -25,7 +25,7 @@ use crate::{StoreError, schema};
 /// When a write has to be on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Durability {
-    /// Nobody is told of it: parts of a message being written, garbage being removed.
+    /// With the next durable commit: parts of a message being written, garbage being removed, settlements.
     Lazy,
     /// Within a second: flags.
     Soon,
@@ -175,6 +175,10 @@ impl Writer {
         }
         let wanted = members.iter().map(|member| member.0.durability()).max().unwrap_or(Durability::Lazy);
         let connection = self.connection.as_ref().ok_or(StoreError::Stopped)?;
+        if !connection.is_autocommit() {
+            // Left open by a member that panicked.
+            connection.execute_batch("ROLLBACK")?;
+        }
         let before = State::load(connection)?;
         // Unsynced modseqs need the mark and room below the ceiling, both synced before.
         let marked = before.unsynced && before.ceiling > before.modseq + 2 * members.len() as u64;

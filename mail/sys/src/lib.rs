@@ -29,6 +29,17 @@ pub enum SysError {
     /// SQLite was in use before its allocator could be replaced.
     #[error("SQLite refused its allocator (result code {0}): it was used before the allocator was installed")]
     Allocator(i32),
+    /// SQLite is too old to be trusted with mail.
+    #[error("SQLite {found} is too old: {oldest} is needed (3051003 is 3.51.3)")]
+    Version {
+        /// What this executable holds, as SQLite numbers its versions.
+        found: i32,
+        /// The oldest that will do.
+        oldest: i32,
+    },
+    /// SQLite or SQLCipher did not start.
+    #[error("SQLite did not start (result code {0})")]
+    Start(i32),
     /// SQLCipher did not take the key.
     #[error("SQLCipher refused the key (result code {0})")]
     Key(i32),

@@ -1,5 +1,6 @@
 //! SQLite and SQLCipher, where Rust bindings do not reach: the allocator, and keys as bytes.
 //!
+//! * [`start`] comes before a database is opened, once in a process: it is the only safe way to begin on several threads.
 //! * [`install_allocator`] comes before any other use of SQLite in the process. SQLCipher puts its own wrapper around
 //!   whatever allocator it finds, so ours stays underneath and sees every block.
 //! * [`key`] hands SQLCipher a raw key as bytes. Written as `PRAGMA key` it would be SQL text, which a trace, an error
@@ -17,6 +18,8 @@ use zeroize::Zeroize;
 use crate::SysError;
 use crate::alloc::wipe;
 
+/// The oldest SQLite that is trusted with mail: before 3.51.3 a checkpoint beside a writer could damage a WAL database.
+const OLDEST: c_int = 3_051_003;
 /// Length of SQLCipher's raw key in bytes (AES-256).
 pub const KEY_LEN: usize = 32;
 /// `x'`, 64 hexadecimal digits, `'`: the form in which SQLCipher takes a key as it is, without a derivation.
@@ -24,6 +27,8 @@ const LITERAL_LEN: usize = 2 + 2 * KEY_LEN + 1;
 
 /// The allocator SQLite would use by itself. Set once, before ours is installed; never changed.
 static INNER: OnceLock<Inner> = OnceLock::new();
+/// Outcome of the one start.
+static STARTED: OnceLock<Result<(), c_int>> = OnceLock::new();
 /// Outcome of the one attempt.
 static INSTALLED: OnceLock<Result<(), c_int>> = OnceLock::new();
 
@@ -32,6 +37,23 @@ struct Inner {
     alloc: unsafe extern "C" fn(c_int) -> *mut c_void,
     free: unsafe extern "C" fn(*mut c_void),
     size: unsafe extern "C" fn(*mut c_void) -> c_int,
+}
+
+/// Starts SQLite and SQLCipher, once; further calls only look. SQLite calls itself initialised before SQLCipher has finished
+/// its part: without this, a second thread that opens its first database at that moment is refused its key.
+pub fn start() -> Result<(), SysError> {
+    // SAFETY: reads a constant.
+    trusted(unsafe { ffi::sqlite3_libversion_number() })?;
+    initialise().map_err(SysError::Start)
+}
+
+fn initialise() -> Result<(), c_int> {
+    // SAFETY: no precondition; the lock lets one thread do it while the others wait.
+    *STARTED.get_or_init(|| check(unsafe { ffi::sqlite3_initialize() }))
+}
+
+fn trusted(version: c_int) -> Result<(), SysError> {
+    if version < OLDEST { Err(SysError::Version { found: version, oldest: OLDEST }) } else { Ok(()) }
 }
 
 /// Makes SQLite wipe every block it frees. Call it first thing in the process; further calls do nothing. An error says
@@ -54,7 +76,8 @@ fn install() -> Result<(), c_int> {
     methods.xRealloc = Some(move_and_wipe);
     // SAFETY: SQLite copies the struct. Its functions keep the contract of `sqlite3_mem_methods`: blocks come from and go
     // back to the allocator it had, with sizes as that allocator reports them.
-    check(unsafe { ffi::sqlite3_config(ffi::SQLITE_CONFIG_MALLOC, &raw mut methods) })
+    check(unsafe { ffi::sqlite3_config(ffi::SQLITE_CONFIG_MALLOC, &raw mut methods) })?;
+    initialise()
 }
 
 /// `xFree`: SQLite calls it with a block of its allocator, once, and never with a null pointer.
@@ -120,4 +143,17 @@ pub fn no_checkpoint_on_close(connection: &Connection) -> Result<(), SysError> {
 
 fn check(code: c_int) -> Result<(), c_int> {
     if code == ffi::SQLITE_OK { Ok(()) } else { Err(code) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_sqlite_with_known_damage_is_refused_and_ours_starts() {
+        assert!(matches!(trusted(3_051_002), Err(SysError::Version { found: 3_051_002, oldest: OLDEST })));
+        trusted(3_051_003).unwrap();
+        start().unwrap();
+        start().unwrap();
+    }
 }

@@ -14,7 +14,7 @@ pub use fetch::FetchStream;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use model::verbs::{Attach, Code, Failure};
-use model::{Directory, SessionId, ShardId};
+use model::{Directory, Generation, SessionId, ShardId};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -100,6 +100,11 @@ impl ShardClient {
         self.shared.link.borrow().as_ref().map(|link| link.hello.clone())
     }
 
+    /// The directory that the shard had when the link came up; none while there is no link.
+    pub fn generation(&self) -> Option<Generation> {
+        self.shared.link.borrow().as_ref().and_then(|link| link.hello.generation)
+    }
+
     /// Waits for a link, as long as a call would.
     pub async fn connected(&self) -> Result<HelloReply, Failure> {
         Ok(self.link(&mut Attempt::default()).await?.hello.clone())
@@ -140,6 +145,8 @@ impl ShardClient {
         let attach: Attach = self.shared.events.reattach_dyn(session, &link.hello).await?;
         match calls::attach_on(link, attach).await {
             Ok(Ok(_)) => Ok(()),
+            // It was attached before: the mailbox was suspended, or the slot lost its scope.
+            Ok(Err(failure)) if failure.code == Code::NoPerm => Err(Failure::new(Code::Revoked, failure.text)),
             Ok(Err(failure)) => Err(failure),
             Err(Lost) => self.lost(attempt),
         }
@@ -161,10 +168,10 @@ impl Attempt {
 }
 
 impl Shared {
-    /// Keeps the newest directory; false where it is not newer.
+    /// Keeps the newest directory; false where it says nothing new. Keys come to mailboxes without a new generation.
     fn take_directory(&self, directory: &Arc<Directory>) -> bool {
         let mut kept = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
-        let newer = kept.as_ref().is_none_or(|kept| kept.generation < directory.generation);
+        let newer = kept.as_ref().is_none_or(|kept| kept.generation <= directory.generation && **kept != **directory);
         if newer {
             *kept = Some(directory.clone());
         }

@@ -18,6 +18,7 @@
 mod client;
 mod codec;
 mod error;
+mod fuzz;
 pub mod limits;
 mod outbox;
 pub mod proto;
@@ -28,6 +29,8 @@ mod window;
 
 pub use client::{Body, ClientConfig, Events, FetchStream, ShardClient};
 pub use error::WireError;
+#[doc(hidden)]
+pub use fuzz::parse;
 pub use proto::{Hello, HelloReply, LinkId, LiveSession};
 pub use scope::Verb;
 pub use server::{BodyReader, Caller, FetchSender, PushHandle, Server, Service};

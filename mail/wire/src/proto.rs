@@ -61,6 +61,14 @@ pub struct Hello {
     pub lane: Lane,
     /// The directory it has; none at its start.
     pub generation: Option<Generation>,
+    /// How many mailboxes in it are keyed: that changes within a generation.
+    #[serde(default)]
+    pub keyed: u64,
+}
+
+/// How many mailboxes of a directory are keyed.
+pub(crate) fn keyed(directory: Option<&Directory>) -> u64 {
+    directory.map_or(0, |directory| directory.mailboxes.values().filter(|mailbox| mailbox.keyed).count() as u64)
 }
 
 /// The first message of a primary.

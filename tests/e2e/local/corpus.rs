@@ -16,7 +16,7 @@ fn bag(messages: impl Iterator<Item = Vec<u8>>) -> HashMap<Vec<u8>, usize> {
 }
 
 /// The message as it was sent: without the trace headers, which end with our `Received`.
-fn without_trace(stored: &[u8]) -> Vec<u8> {
+pub fn without_trace(stored: &[u8]) -> Vec<u8> {
     let mut rest = stored;
     for name in ["Return-Path:", "Delivered-To:", "Received:"] {
         assert!(

@@ -1,17 +1,24 @@
 //! Black-box tests of `sealpost up`: real processes, real sockets, real clients, real `kill -9`.
 //!
 //! Every test starts its own server on a state folder and ports of its own. Tests that need a program (`curl`, `swaks`,
-//! `mbsync`, `npm`) say so and pass without it, unless `SEALPOST_REQUIRE_TOOLS=1`: then its absence fails them.
+//! `mbsync`, `npm`, `openssl`, `python3`) say so and pass without it, unless `SEALPOST_REQUIRE_TOOLS=1`: then its absence
+//! fails them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 #![allow(clippy::format_push_string, reason = "tests read better with it")]
 
 mod harness;
 
+mod clients;
 mod corpus;
 mod crashes;
 mod errors;
 mod first_light;
+mod hostile;
+mod lifecycle;
 mod live;
 mod nothing_seen;
 mod scopes;
+mod secrets;
+mod soak;
+mod up;

@@ -58,6 +58,9 @@ pub struct Slot {
     pub(super) kind: SlotKind,
     pub(super) scopes: BTreeSet<Scope>,
     pub(super) created: Timestamp,
+    /// Version of the keyset in which its secret was replaced; absent where it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) changed: Option<u64>,
     pub(super) kdf: Kdf,
     /// Absent where a keyset was stripped for a role that only verifies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -281,6 +284,12 @@ impl Slot {
     /// What its secret may do.
     pub fn scopes(&self) -> &BTreeSet<Scope> {
         &self.scopes
+    }
+
+    /// True where a login that unlocked the keyset in that version used the secret that the slot has now.
+    pub fn is_unchanged_since(&self, version: u64) -> bool {
+        // Keysets begin with version 1.
+        self.changed.unwrap_or(1) <= version
     }
 
     /// When it was made, or its secret changed.

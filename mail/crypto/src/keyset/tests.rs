@@ -103,7 +103,10 @@ fn a_password_change_keeps_slot_key_and_other_slots() {
     let slot = keyset.unlock(&old).unwrap().slot;
     let sealing = keyset.sealing_public().unwrap();
 
+    let before = keyset.version();
     keyset.change_password(&dek, slot, &new, now()).unwrap();
+    let changed = keyset.slot(slot).unwrap();
+    assert!(!changed.is_unchanged_since(before) && changed.is_unchanged_since(keyset.version()));
     let unlocked = keyset.unlock(&new).unwrap();
     assert!(unlocked.dek.is_same(&dek) && unlocked.slot == slot && unlocked.keys_version == 3);
     assert!(unlocked.scopes.contains(&Scope::Owner));

@@ -204,6 +204,9 @@ fn attribute(cursor: &mut Cursor) -> Parsed<String> {
     Ok(format!("\\{}", cursor.atom()?))
 }
 
+/// Most patterns in one LIST: each is tried on each folder.
+const MAX_PATTERNS: usize = 16;
+
 /// RFC 3501 and, though it is not announced, the form of RFC 5258 that RFC 6154 builds on.
 fn list(cursor: &mut Cursor) -> Parsed<List> {
     let mut list = List::default();
@@ -224,8 +227,10 @@ fn list(cursor: &mut Cursor) -> Parsed<List> {
         Some(b'(') => cursor.list(Cursor::list_mailbox)?,
         _ => vec![cursor.list_mailbox()?],
     };
-    if list.patterns.is_empty() {
-        return Err("Missing pattern");
+    match list.patterns.len() {
+        0 => return Err("Missing pattern"),
+        1..=MAX_PATTERNS => {}
+        _ => return Err("Too many patterns"),
     }
     if cursor.eat_word(" RETURN ") {
         cursor.list(|c| return_option(c, &mut list))?;

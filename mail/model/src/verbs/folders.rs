@@ -10,26 +10,29 @@ use crate::{FolderId, ModSeq, Uid, UidValidity};
 pub struct Pattern(pub String);
 
 impl Pattern {
-    /// True where the whole name matches. Linear in `name` for each `*`, never exponential.
+    /// True where the whole name matches. At most linear in `name` for each character of the pattern.
     pub fn matches(&self, name: &str) -> bool {
         let inbox = name.split('/').next().is_some_and(|top| top.eq_ignore_ascii_case("INBOX"));
-        let pattern: Vec<char> = self.0.chars().collect();
         let name: Vec<char> = name.chars().collect();
-        // reach[i]: the pattern so far can match the first i characters of the name.
-        let mut reach = vec![false; name.len() + 1];
+        // reach[i]: the pattern so far can match the first i characters of the name, and no fewer than `first`.
+        let (mut reach, mut next) = (vec![false; name.len() + 1], vec![false; name.len() + 1]);
+        let mut first = 0;
         reach[0] = true;
-        for (at, &p) in pattern.iter().enumerate() {
-            let mut next = vec![false; name.len() + 1];
-            for i in 0..=name.len() {
+        for (at, p) in self.0.chars().enumerate() {
+            for i in first..=name.len() {
                 next[i] = match p {
-                    '*' => reach[i] || (i > 0 && next[i - 1]),
-                    '%' => reach[i] || (i > 0 && next[i - 1] && name[i - 1] != '/'),
-                    _ if i == 0 => false,
+                    '*' => reach[i] || (i > first && next[i - 1]),
+                    '%' => reach[i] || (i > first && next[i - 1] && name[i - 1] != '/'),
+                    _ if i == first => false,
                     _ if inbox && at < 5 && i <= 5 => reach[i - 1] && p.eq_ignore_ascii_case(&name[i - 1]),
                     _ => reach[i - 1] && p == name[i - 1],
                 };
             }
-            reach = next;
+            std::mem::swap(&mut reach, &mut next);
+            match reach[first..].iter().position(|reached| *reached) {
+                Some(more) => first += more,
+                None => return false,
+            }
         }
         reach[name.len()]
     }

@@ -11,6 +11,7 @@
 //!
 //! Answers that are no success are `{"error": "..."}`, one line for people.
 
+mod spools;
 mod status;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::directory::PushError;
 use crate::keysets::InstallError;
 use crate::shard::Shard;
 
+pub use spools::SeenSpools;
 pub use status::{MailboxStatus, Status};
 
 /// Largest directory in octets: 200,000 addresses.
@@ -84,6 +86,8 @@ async fn keys(State(shard): State<Arc<Shard>>, Path(mailbox): Path<String>, body
             StatusCode::CREATED.into_response()
         }
         Err(InstallError::Store(StoreError::KeysExist)) => {
+            // Perhaps by a request whose connection broke before this was noted.
+            shard.routes.keyed(mailbox).await;
             refuse(StatusCode::CONFLICT, &format!("KeysExist: {mailbox} has keys already"))
         }
         Err(InstallError::Store(error)) => unavailable(&error),

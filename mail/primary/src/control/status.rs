@@ -45,12 +45,13 @@ pub struct MailboxStatus {
 /// Looks at the shard now.
 pub(super) async fn observe(shard: &Shard) -> Result<Status, StoreError> {
     let directory = shard.routes.current();
-    let mut mailboxes = Vec::new();
     let own = directory.iter().flat_map(|directory| &directory.mailboxes).filter(|(_, entry)| entry.shard == shard.id);
-    for (id, entry) in own {
-        let spool = shard.spools.of(*id).state().await?;
-        mailboxes.push(MailboxStatus { id: *id, keyed: entry.keyed, waiting: spool.waiting, aside: spool.aside });
-    }
+    let own: Vec<(MailboxId, bool)> = own.map(|(id, entry)| (*id, entry.keyed)).collect();
+    let spools = shard.seen_spools.look(shard, own.iter().map(|(id, _)| *id)).await?;
+    let mailboxes = own.into_iter().map(|(id, keyed)| {
+        let spool = spools.get(&id).copied().unwrap_or_default();
+        MailboxStatus { id, keyed, waiting: spool.waiting, aside: spool.aside }
+    });
     Ok(Status {
         server: shard.server.clone(),
         shard: shard.id,
@@ -59,6 +60,6 @@ pub(super) async fn observe(shard: &Shard) -> Result<Status, StoreError> {
         generation: directory.map(|directory| directory.generation),
         sessions: shard.sessions().count() as u64,
         secondaries: shard.links().len() as u64,
-        mailboxes,
+        mailboxes: mailboxes.collect(),
     })
 }

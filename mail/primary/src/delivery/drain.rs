@@ -9,15 +9,15 @@ use crypto::{CryptoError, SealingKey};
 use jiff::{SignedDuration, Timestamp};
 use model::verbs::Failure;
 use model::{Class, DeliveryId, MailboxId};
-use store::{Delivery, FINGERPRINT_LIFE, Mailbox, Spool, Waiting};
-use tokio::sync::{Mutex as AsyncMutex, watch};
+use store::{Delivery, FINGERPRINT_LIFE, Mailbox, Room, Spool, StoreError, Waiting};
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard, watch};
 
 use super::seal::{self, Unsealed};
 use crate::shard::Shard;
 
 /// Messages per commit.
 const ROWS: usize = 100;
-/// Sealed bytes held at a time for one drain.
+/// Octets of messages held at a time for one drain.
 const BYTES: u64 = 32 << 20;
 /// Wait before a drain that hit a passing fault goes on.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -30,15 +30,20 @@ pub struct Lanes {
     lanes: Mutex<HashMap<MailboxId, Arc<Lane>>>,
 }
 
-struct Lane {
+/// The drain of one mailbox.
+pub(super) struct Lane {
     busy: AsyncMutex<()>,
+    /// Held from reading a batch until it has left the spool.
+    batch: AsyncMutex<()>,
     pending: watch::Sender<bool>,
 }
 
 impl Lanes {
-    fn of(&self, mailbox: MailboxId) -> Arc<Lane> {
+    /// The lane of a mailbox.
+    pub(super) fn of(&self, mailbox: MailboxId) -> Arc<Lane> {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(Lane { busy: AsyncMutex::default(), pending: watch::channel(false).0 });
+        let pending = || watch::channel(false).0;
+        let new = || Arc::new(Lane { busy: AsyncMutex::default(), batch: AsyncMutex::default(), pending: pending() });
         lanes.entry(mailbox).or_insert_with(new).clone()
     }
 
@@ -47,6 +52,18 @@ impl Lanes {
         let mut pending = self.of(mailbox).pending.subscribe();
         // Too late is no error: what is left arrives while the folder is selected.
         let _ = tokio::time::timeout(DRAINED_WITHIN, pending.wait_for(|pending| !pending)).await;
+    }
+}
+
+impl Lane {
+    /// True while mail may wait in the spool beside an open mailbox.
+    pub fn is_pending(&self) -> bool {
+        *self.pending.borrow()
+    }
+
+    /// While this is held, no message is on its way from the spool into the mailbox: it is in one of them.
+    pub async fn between_batches(&self) -> MutexGuard<'_, ()> {
+        self.batch.lock().await
     }
 }
 
@@ -59,14 +76,23 @@ impl Shard {
         self.tasks.spawn(async move {
             let _one = lane.busy.lock().await;
             lane.pending.send_replace(true);
-            while let Err(failure) = run(&shard, mailbox).await {
-                tracing::warn!(%mailbox, %failure, "waiting mail cannot be taken in now");
+            let drained = loop {
+                match run(&shard, &lane, mailbox).await {
+                    Ok(drained) => break drained,
+                    Err(failure) => tracing::warn!(%mailbox, %failure, "waiting mail cannot be taken in now"),
+                }
                 tokio::select! {
                     () = tokio::time::sleep(PAUSE) => {}
-                    () = shard.stop.cancelled() => break,
+                    () = shard.stop.cancelled() => break None,
+                }
+            };
+            lane.pending.send_replace(false);
+            if let Some(open) = drained {
+                shard.remember_usage(mailbox, &open).await;
+                if let Err(error) = shard.spools.of(mailbox).tidy().await {
+                    tracing::warn!(%mailbox, %error, "the spool keeps the space of mail that has left it");
                 }
             }
-            lane.pending.send_replace(false);
         });
     }
 
@@ -78,29 +104,26 @@ impl Shard {
     }
 }
 
-/// Empties the spool, or returns when the mailbox has no session any more.
-async fn run(shard: &Arc<Shard>, id: MailboxId) -> Result<(), Failure> {
+/// Empties the spool, or returns when the mailbox has no session any more. Answers the mailbox if it took anything.
+async fn run(shard: &Arc<Shard>, lane: &Lane, id: MailboxId) -> Result<Option<Arc<Mailbox>>, Failure> {
     let spool = shard.spools.of(id);
-    let Some((mailbox, key)) = open(shard, id).await? else { return Ok(()) };
-    let settled = spool.settled().await.map_err(store::StoreError::into_failure)?;
-    if !settled.is_empty() {
-        mailbox.settle(settled.clone()).await?;
-        spool.forget_settled(settled).await.map_err(store::StoreError::into_failure)?;
-    }
-    let mut drained = false;
+    let Some((mailbox, key)) = open(shard, id).await? else { return Ok(None) };
+    let mut drained = None;
     while shard.attached(id).is_some() {
-        let batch = spool.batch(ROWS, BYTES).await.map_err(store::StoreError::into_failure)?;
+        let _batch = lane.batch.lock().await;
+        let settled = spool.settled().await.map_err(StoreError::into_failure)?;
+        if !settled.is_empty() {
+            mailbox.settle(settled.clone()).await?;
+            spool.forget_settled(settled).await.map_err(StoreError::into_failure)?;
+        }
+        let batch = spool.batch(ROWS, BYTES).await.map_err(StoreError::into_failure)?;
         if batch.is_empty() {
             break;
         }
-        drained = true;
         take(shard, &spool, &mailbox, &key, batch).await?;
+        drained = Some(mailbox.clone());
     }
-    if drained {
-        shard.remember_usage(id, &mailbox).await;
-        spool.tidy().await.map_err(store::StoreError::into_failure)?;
-    }
-    Ok(())
+    Ok(drained)
 }
 
 /// The mailbox and what opens its mail.
@@ -153,12 +176,12 @@ async fn take(
             }
             Err(failure) => {
                 // What went in is removed; the rest waits for better times, in its order.
-                spool.remove(taken).await.map_err(store::StoreError::into_failure)?;
+                spool.remove(taken).await.map_err(StoreError::into_failure)?;
                 return Err(failure);
             }
         }
     }
-    spool.remove(taken).await.map_err(store::StoreError::into_failure)
+    spool.remove(taken).await.map_err(StoreError::into_failure)
 }
 
 /// A spool row without its message.
@@ -202,10 +225,11 @@ fn delivery(row: &Waiting, unsealed: Unsealed, now: Timestamp) -> Delivery {
         txid: row.txid,
         // Senders stop retrying at last: an old fingerprint would only suppress a repeat that is meant.
         fp: row.fp.filter(|_| now.duration_since(row.at) < life),
+        settled: row.settled,
         received: unsealed.received,
         trace: unsealed.trace,
         body: unsealed.body,
-        reserved: true,
+        room: Room::Reserved,
     }
 }
 
@@ -217,7 +241,7 @@ async fn aside(shard: &Shard, spool: &Arc<Spool>, mailbox: &Mailbox, row: &Row, 
     if let Err(failure) = mailbox.deliver(notice).await {
         tracing::warn!(delivery = %row.delivery, %failure, "the owner could not be told");
     }
-    spool.set_aside(row.id, reason.to_owned(), Timestamp::now()).await.map_err(store::StoreError::into_failure)
+    spool.set_aside(row.id, reason.to_owned(), Timestamp::now()).await.map_err(StoreError::into_failure)
 }
 
 /// A message to the owner, made once per message set aside.
@@ -245,9 +269,10 @@ fn notice(shard: &Shard, about: DeliveryId, reason: &str) -> Delivery {
         id: DeliveryId(id),
         txid: model::TxId(id),
         fp: None,
+        settled: false,
         received: now,
         trace: Bytes::new(),
         body: Bytes::from(text),
-        reserved: true,
+        room: Room::Reserved,
     }
 }

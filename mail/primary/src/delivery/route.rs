@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::StreamExt;
+use futures_util::stream;
 use model::verbs::{Accepted, Code, Failure, Recipient, Settle};
 use model::{MailboxId, TxId};
 use std::collections::BTreeMap;
-use store::{Delivered, Delivery, Inserted, Mailbox, NewWaiting};
+use store::{Delivered, Delivery, Inserted, Mailbox, NewWaiting, Room, StoreError};
 
 use super::{Arrival, query, seal};
 use crate::shard::Shard;
@@ -16,10 +17,17 @@ use crate::shard::Shard;
 /// How long one recipient may take before the MX is told to try again; the message may still arrive, once.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Recipients of one message served at a time. Each has a sealed copy of its own in memory, so of a large one few.
+const ABREAST: usize = 32;
+const ABREAST_LARGE: usize = 2;
+/// A message of more octets is large.
+const LARGE: usize = 1 << 20;
+
 /// Delivers a message to its recipients on this shard; one answer for each, in their order.
 pub async fn deliver(shard: &Arc<Shard>, arrival: Arc<Arrival>, recipients: &[Recipient]) -> Vec<Accepted> {
-    let each = recipients.iter().map(|to| {
-        let (shard, arrival, to) = (shard.clone(), arrival.clone(), to.clone());
+    let abreast = if arrival.body.len() > LARGE { ABREAST_LARGE } else { ABREAST };
+    let each = stream::iter(recipients.to_vec()).map(|to| {
+        let (shard, arrival) = (shard.clone(), arrival.clone());
         // A task of its own: a connection that breaks must not cut a delivery between its commit and what follows.
         let task = shard.tasks.spawn({
             let shard = shard.clone();
@@ -34,7 +42,7 @@ pub async fn deliver(shard: &Arc<Shard>, arrival: Arc<Arrival>, recipients: &[Re
             }
         }
     });
-    join_all(each).await
+    each.buffered(abreast).collect().await
 }
 
 async fn one(shard: &Arc<Shard>, arrival: &Arrival, to: &Recipient) -> Result<Accepted, Failure> {
@@ -52,14 +60,22 @@ async fn one(shard: &Arc<Shard>, arrival: &Arrival, to: &Recipient) -> Result<Ac
 }
 
 async fn live(shard: &Shard, mailbox: &Mailbox, arrival: &Arrival, to: &Recipient) -> Result<Accepted, Failure> {
+    // What waits has its room already, and does not count in the mailbox yet. What is just coming in counts twice for a
+    // moment: mail may be refused a little early, but nothing goes over.
+    let reserved = if shard.lanes.of(to.mailbox).is_pending() {
+        shard.spools.of(to.mailbox).state().await.map_err(StoreError::into_failure)?.bytes
+    } else {
+        0
+    };
     let delivery = Delivery {
         id: arrival.delivery_id(&shard.shard_key, to),
         txid: arrival.txid,
         fp: arrival.fingerprint(&shard.shard_key, to),
+        settled: false,
         received: arrival.envelope.received,
         trace: to.trace.clone(),
         body: arrival.body.clone(),
-        reserved: false,
+        room: Room::Beside(reserved),
     };
     Ok(match mailbox.deliver(delivery).await? {
         Delivered::Stored(_) => Accepted::Stored,
@@ -112,16 +128,26 @@ pub async fn settle(shard: &Arc<Shard>, settle: Settle) -> Result<(), Failure> {
             by_mailbox.entry(mailbox).or_default().push(txid);
         }
     }
-    for (mailbox, transactions) in by_mailbox {
-        if shard.entry(mailbox).is_err() {
-            continue;
-        }
-        let told = match shard.attached(mailbox) {
-            Some(open) => open.settle(transactions.clone()).await.is_ok(),
-            None => false,
-        };
-        let spool = shard.spools.of(mailbox);
-        spool.settle(transactions, !told).await.map_err(store::StoreError::into_failure)?;
+    let mut outcome = Ok(());
+    for (mailbox, transactions) in by_mailbox.into_iter().filter(|(mailbox, _)| shard.entry(*mailbox).is_ok()) {
+        // One that fails does not keep the others from being settled.
+        outcome = settle_one(shard, mailbox, transactions).await.and(outcome);
+    }
+    outcome
+}
+
+async fn settle_one(shard: &Arc<Shard>, mailbox: MailboxId, transactions: Vec<TxId>) -> Result<(), Failure> {
+    let lane = shard.lanes.of(mailbox);
+    // A message that is being drained would come into the mailbox unsettled, after the mailbox has been told.
+    let _between = lane.between_batches().await;
+    let told = match shard.attached(mailbox) {
+        Some(open) => open.settle(transactions.clone()).await.is_ok(),
+        None => false,
+    };
+    shard.spools.of(mailbox).settle(transactions, !told).await.map_err(StoreError::into_failure)?;
+    if !told {
+        // Attached meanwhile: the drain tells the mailbox.
+        shard.drain_if_attached(mailbox);
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Deliveries against a real volume; secondaries come in `tests/wire.rs`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -172,7 +173,8 @@ async fn a_resend_is_suppressed_until_the_sender_has_read_the_250() {
     log_in(&volume, &shard).await;
     assert_eq!(inbox(&shard, volume.ann).await.len(), 1);
     assert_eq!(resend(2).await, Accepted::Duplicate);
-    let settled = Settle { transactions: vec![(TxId(tx(1)), vec![volume.ann])] };
+    // The last one is the one whose 250 the sender may have read.
+    let settled = Settle { transactions: vec![(TxId(tx(102)), vec![volume.ann])] };
     settle(&shard, settled).await.unwrap();
     assert_eq!(resend(3).await, Accepted::Stored);
     assert_eq!(inbox(&shard, volume.ann).await.len(), 2);
@@ -246,5 +248,71 @@ async fn an_attach_has_to_prove_slot_key_and_moment() {
     assert_eq!(attach(&shard, LINK, wrong).await.unwrap_err().code, Code::Revoked);
     assert_eq!(shard.sessions().count(), 0);
     attach(&shard, LINK, good).await.unwrap();
+    volume.close(shard).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resend_that_waited_is_not_doubled_though_its_sender_has_read_the_250() {
+    let volume = Volume::new();
+    let shard = volume.open().await;
+    log_in(&volume, &shard).await;
+    // The first went straight in; its sender never read the answer, and tries again when the owner has gone.
+    assert_eq!(send(&shard, volume.ann, 1).await, Accepted::Stored);
+    log_out(&shard);
+    assert_eq!(send_as(&shard, volume.ann, tx(101), message(1)).await, Accepted::Stored);
+    settle(&shard, Settle { transactions: vec![(TxId(tx(101)), vec![volume.ann])] }).await.unwrap();
+    log_in(&volume, &shard).await;
+    assert_eq!(inbox(&shard, volume.ann).await.len(), 1);
+    // Now the sender knows: what it sends again is meant.
+    assert_eq!(send_as(&shard, volume.ann, tx(102), message(1)).await, Accepted::Stored);
+    volume.close(shard).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_settlement_waits_for_mail_on_its_way_into_the_mailbox() {
+    let volume = Volume::new();
+    let shard = volume.open().await;
+    send(&shard, volume.ann, 1).await;
+    let lane = shard.lanes.of(volume.ann);
+    let batch = lane.between_batches().await;
+    log_in(&volume, &shard).await;
+    let settling = Settle { transactions: vec![(TxId(tx(1)), vec![volume.ann])] };
+    let mut settling = tokio::spawn({
+        let shard = shard.clone();
+        async move { settle(&shard, settling).await }
+    });
+    // Silence: as long as the batch is out, nothing is settled.
+    assert!(tokio::time::timeout(Duration::from_millis(100), &mut settling).await.is_err());
+    drop(batch);
+    settling.await.unwrap().unwrap();
+    assert_eq!(inbox(&shard, volume.ann).await.len(), 1);
+    assert_eq!(send_as(&shard, volume.ann, tx(2), message(1)).await, Accepted::Stored);
+    volume.close(shard).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_counts_for_live_mail_too() {
+    let volume = Volume::new();
+    let shard = volume.open().await;
+    let large = |id: &str| format!("Message-ID: <{id}>\r\n\r\n{}", "x".repeat(600_000)).into_bytes();
+    assert_eq!(send_as(&shard, volume.ann, tx(1), large("a")).await, Accepted::Stored);
+    let lane = shard.lanes.of(volume.ann);
+    let held = lane.between_batches().await;
+    log_in(&volume, &shard).await;
+    // Of ann's megabyte more than half waits, and cannot come in yet.
+    let refused = send_as(&shard, volume.ann, tx(2), large("b")).await;
+    assert!(matches!(&refused, Accepted::Failed(failure) if failure.code == Code::OverQuota), "{refused:?}");
+    drop(held);
+    assert_eq!(inbox(&shard, volume.ann).await.len(), 1);
+    volume.close(shard).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_mailbox_is_unavailable_and_never_a_wrong_password() {
+    let volume = Volume::new();
+    let shard = volume.open().await;
+    std::fs::write(shard.layout.mailbox(volume.ann), [7; 8192]).unwrap();
+    let refused = attach(&shard, LINK, volume.attach(&shard, SESSION)).await.unwrap_err();
+    assert_eq!(refused.code, Code::Unavailable);
     volume.close(shard).await;
 }

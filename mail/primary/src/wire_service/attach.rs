@@ -11,7 +11,7 @@ use crypto::{Dek, HandoverAad, ShieldedDek};
 use model::verbs::{Attach, Attached, Code, Failure, KeysetReply, Scope};
 use model::{Address, MailboxEntry, MailboxId, MailboxState, Protocol};
 use serde_bytes::ByteBuf;
-use store::StoreError;
+use store::{Mailbox, StoreError};
 use tls::Role;
 use wire::LinkId;
 
@@ -38,7 +38,8 @@ pub async fn keyset(shard: &Shard, role: Role, address: &Address) -> Result<Keys
     Ok(reply)
 }
 
-fn is_allowed(entry: &MailboxEntry, protocol: Protocol) -> bool {
+/// True where the owner may come in that way now.
+pub fn is_allowed(entry: &MailboxEntry, protocol: Protocol) -> bool {
     let is_open = matches!(entry.state, MailboxState::Active | MailboxState::ReadOnly);
     is_open && entry.access.contains(&protocol)
 }
@@ -55,20 +56,33 @@ pub async fn attach(shard: &Arc<Shard>, link: LinkId, request: Attach) -> Result
     if !slot.scopes().contains(&Scope::Imap) {
         return Err(Failure::new(Code::NoPerm, "this password is not for IMAP"));
     }
-    if shard.sessions().is_elsewhere(request.session, id) {
-        return Err(Failure::new(Code::NoPerm, "that session has another mailbox"));
-    }
     let dek = open(shard, &request, known.clone()).await?;
     let shielded = ShieldedDek::new(&dek);
     let mailbox = shard.mailboxes.attach(id, dek).await.map_err(|error| refusal(id, error))?;
     mailbox.set_policy(entry.quota, entry.state == MailboxState::ReadOnly);
     let new = NewSession { session: request.session, mailbox: id, link };
     let hints = mailbox.hints();
-    if let Some(over) = shard.sessions().attach(&new, mailbox, shielded, Instant::now()) {
+    let first = shard.sessions().attach(&new, mailbox.clone(), shielded, Instant::now());
+    if let Some(over) = first.map_err(|_| Failure::new(Code::NoPerm, "that session has another mailbox"))? {
         push::follow_hints(shard, id, hints, over);
     }
+    recheck(shard, &new, &mailbox)?;
     let waiting = schedule_drain(shard, id).await;
     Ok(Attached { waiting, shard: shard.id, term: shard.term, boot: shard.boot })
+}
+
+/// What happened while the mailbox was being opened, before there was a session that it could have been done to.
+fn recheck(shard: &Arc<Shard>, new: &NewSession, mailbox: &Mailbox) -> Result<(), Failure> {
+    if !shard.links().contains_key(&new.link) {
+        shard.sessions().lost(new.link);
+    }
+    let entry = shard.entry(new.mailbox)?;
+    mailbox.set_policy(entry.quota, entry.state == MailboxState::ReadOnly);
+    if is_allowed(&entry, Protocol::Imap) {
+        return Ok(());
+    }
+    push::revoke_all(shard, new.mailbox);
+    Err(Failure::new(Code::NoPerm, "IMAP is not allowed for this mailbox"))
 }
 
 /// Opens the hand-over and proves the key against the keyset, which works also before there is a database.
@@ -110,10 +124,8 @@ async fn schedule_drain(shard: &Arc<Shard>, id: MailboxId) -> u64 {
     }
 }
 
+/// The key was proved before, so a file that it does not open is damaged or foreign: never a wrong password.
 fn refusal(mailbox: MailboxId, error: StoreError) -> Failure {
-    if matches!(error, StoreError::WrongKey) {
-        return revoked();
-    }
     tracing::error!(%mailbox, %error, "the mailbox does not open");
     error.into_failure()
 }

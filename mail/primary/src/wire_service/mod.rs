@@ -5,6 +5,8 @@
 mod attach;
 mod push;
 mod requests;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use model::verbs::Hint;
-use model::{MailboxId, MailboxState, ModSeq};
+use model::{MailboxId, MailboxState, ModSeq, Protocol};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio_util::sync::CancellationToken;
 
+use super::attach::is_allowed;
 use crate::shard::Shard;
 
 /// Hands hints of a mailbox to the secondaries that have sessions of it, until the last session has gone.
@@ -50,7 +51,7 @@ pub async fn follow_routes(shard: Arc<Shard>) {
         for (id, mailbox) in open {
             let Some(entry) = directory.mailboxes.get(&id) else { continue };
             mailbox.set_policy(entry.quota, entry.state == MailboxState::ReadOnly);
-            if matches!(entry.state, MailboxState::Suspended | MailboxState::Retained) {
+            if !is_allowed(entry, Protocol::Imap) {
                 revoke_all(&shard, id);
             }
         }
@@ -58,7 +59,7 @@ pub async fn follow_routes(shard: Arc<Shard>) {
 }
 
 /// Ends every session of a mailbox.
-fn revoke_all(shard: &Arc<Shard>, mailbox: MailboxId) {
+pub fn revoke_all(shard: &Arc<Shard>, mailbox: MailboxId) {
     let evicted = shard.sessions().evict(mailbox);
     for (ended, link) in evicted {
         let link = link.and_then(|link| shard.links().get(&link).cloned());

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use ::imap::LoginError;
 use crypto::{CachedLogin, Keyset, LoginCache, Secret, ShieldedDek};
+use model::Address;
 use model::verbs::{Code, Failure, KeysetReply, Scope};
-use model::{Address, ShardId};
+use wire::ShardClient;
 use zeroize::Zeroizing;
 
 use super::live::{Live, Opened, Sessions};
@@ -23,7 +24,7 @@ use crate::shards::Shards;
 /// Logins remembered: phones reconnect all day.
 const CACHED: usize = 20_000;
 /// For how long: each one is still subject to revocation at attach.
-const CACHE_LIFE: Duration = Duration::from_secs(5 * 60);
+const CACHE_LIFE: Duration = Duration::from_mins(5);
 
 /// Opens mailboxes. Clones share everything.
 #[derive(Clone)]
@@ -56,15 +57,17 @@ impl ::imap::Accounts for Logins {
         password: Zeroizing<Vec<u8>>,
         peer: SocketAddr,
     ) -> Result<RemoteMailbox, LoginError> {
-        let network = crate::listener::network(peer.ip());
-        let delay = self.0.failures.delay(network, user, Instant::now());
-        if !delay.is_zero() {
-            tokio::time::sleep(delay).await;
+        // What is no address is nobody's, here as anywhere.
+        let Ok(address) = user.parse::<Address>() else { return Err(LoginError::Rejected) };
+        let (inner, network) = (&self.0, crate::listener::network(peer.ip()));
+        let wait = inner.failures.admit(network, &address, Instant::now()).ok_or(LoginError::Limited)?;
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
         }
-        let result = self.0.login(user, &password, network).await;
+        let result = inner.login(&address, &password, network).await;
         match &result {
-            Ok(_) => self.0.failures.succeeded(network, user),
-            Err(LoginError::Rejected) => self.0.failures.failed(network, user, Instant::now()),
+            Ok(_) => inner.failures.succeeded(network, &address),
+            Err(LoginError::Rejected) => inner.failures.failed(network, &address, Instant::now()),
             Err(_) => {}
         }
         result
@@ -72,35 +75,42 @@ impl ::imap::Accounts for Logins {
 }
 
 impl Inner {
-    async fn login(&self, user: &str, password: &[u8], _network: IpAddr) -> Result<RemoteMailbox, LoginError> {
+    async fn login(&self, address: &Address, password: &[u8], network: IpAddr) -> Result<RemoteMailbox, LoginError> {
         let secret = std::str::from_utf8(password).map(Secret::new).map_err(|_| LoginError::Rejected)?;
-        let Ok(address) = user.parse::<Address>() else { return Err(LoginError::Rejected) };
-        let shard = self.shard_of(&address)?;
-        let client = self.shards.get(shard).ok_or(LoginError::Unavailable)?;
-        let reply = client.keyset(address.clone()).await.map_err(|failure| explain(&failure))?;
-        let opened = self.open(&address, secret, reply).await?;
+        let client = self.shard_of(address)?;
+        let reply = client.keyset(address.clone()).await.map_err(|failure| unknown(&failure))?;
+        let opened = self.open(address, secret, network, reply).await?;
         let live = Live::open(opened, client.clone(), &self.sessions).await;
         let live = live.map_err(|failure| {
-            self.cache.forget(&address);
-            explain(&failure)
+            self.cache.forget(address);
+            refused(&failure)
         })?;
         Ok(RemoteMailbox::new(live))
     }
 
-    /// Which shard knows the address; unknown ones are asked of the first, which answers with a fake.
-    fn shard_of(&self, address: &Address) -> Result<ShardId, LoginError> {
+    /// The shard that knows the address; unknown ones are asked of the first, which answers with a fake.
+    fn shard_of(&self, address: &Address) -> Result<&ShardClient, LoginError> {
         let directory = self.routes.current().ok_or(LoginError::Unavailable)?;
-        Ok(directory.mailbox_of(address).map_or(ShardId(0), |(_, mailbox)| mailbox.shard))
+        let shard = match directory.mailbox_of(address) {
+            Some((_, mailbox)) => self.shards.get(mailbox.shard),
+            None => self.shards.first(),
+        };
+        shard.ok_or(LoginError::Unavailable)
     }
 
-    async fn open(&self, address: &Address, secret: Secret, reply: KeysetReply) -> Result<Opened, LoginError> {
+    async fn open(
+        &self,
+        address: &Address,
+        secret: Secret,
+        network: IpAddr,
+        reply: KeysetReply,
+    ) -> Result<Opened, LoginError> {
         let keyset = Keyset::from_json(&reply.keys).map_err(|error| broken(&error))?;
-        let now = Instant::now();
-        let cached = self.cache.get(address, &secret, now);
+        let cached = self.cache.get(address, &secret, Instant::now());
         let fresh = cached.filter(|c| c.keys_version == keyset.version() && c.mailbox == reply.mailbox);
         let login = match fresh {
             Some(login) => login,
-            None => self.unlock(address, keyset, secret, &reply, now).await?,
+            None => self.unlock(address, keyset, secret, network, &reply).await?,
         };
         if !reply.allowed || !login.scopes.contains(&Scope::Imap) {
             return Err(LoginError::NotAllowed);
@@ -114,10 +124,10 @@ impl Inner {
         address: &Address,
         keyset: Keyset,
         secret: Secret,
+        network: IpAddr,
         reply: &KeysetReply,
-        now: Instant,
     ) -> Result<CachedLogin, LoginError> {
-        let unlocked = self.pool.unlock(keyset, secret.clone()).await.map_err(|failed| match failed {
+        let unlocked = self.pool.unlock(network, keyset, secret.clone()).await.map_err(|failed| match failed {
             UnlockFailed::Wrong => LoginError::Rejected,
             UnlockFailed::Full => LoginError::Limited,
             UnlockFailed::Broken(error) => broken(&error),
@@ -129,12 +139,18 @@ impl Inner {
             keys_version: unlocked.keys_version,
             dek: ShieldedDek::new(&unlocked.dek),
         };
-        self.cache.insert(address, &secret, login.clone(), now);
+        self.cache.insert(address, &secret, login.clone(), Instant::now());
         Ok(login)
     }
 }
 
-fn explain(failure: &Failure) -> LoginError {
+/// No keyset came: nothing is known of the address or the password.
+fn unknown(failure: &Failure) -> LoginError {
+    if failure.code == Code::Limit { LoginError::Limited } else { LoginError::Unavailable }
+}
+
+/// The password was right, but there is no session.
+fn refused(failure: &Failure) -> LoginError {
     match failure.code {
         Code::Limit => LoginError::Limited,
         Code::NoPerm => LoginError::NotAllowed,

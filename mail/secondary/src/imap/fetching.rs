@@ -4,6 +4,7 @@
 //! row after it has come. After a break the rest is asked for again: rows by their UIDs, the large section by its content
 //! id and offset. Content is immutable, so the client never sees the seam.
 
+use futures_util::stream::{self, BoxStream, StreamExt};
 use model::verbs::{Code, Failure, Fetch, FetchEvent, FetchRows, Resume, Section, SectionData};
 use model::{ContentId, Uid, UidSet};
 use tokio::sync::mpsc;
@@ -15,24 +16,65 @@ const QUEUE: usize = 4;
 /// Breaks survived by one FETCH: each one waits for the shard up to 20 s.
 const MAX_BREAKS: u32 = 5;
 
+/// Events up to a break or the end.
+type Answer = BoxStream<'static, Result<FetchEvent, Failure>>;
+
+/// Where the answers come from: a live session, or a fake that breaks.
+trait Source: Send + Sync + 'static {
+    fn fetch(&self, fetch: Fetch) -> Answer;
+    fn resume(&self, resume: Resume) -> Answer;
+    /// A failure that the client will be told.
+    fn failed(&self, failure: &Failure);
+}
+
+impl Source for Live {
+    fn fetch(&self, fetch: Fetch) -> Answer {
+        answer(self.shard().fetch(self.session(), fetch))
+    }
+
+    fn resume(&self, resume: Resume) -> Answer {
+        answer(self.shard().resume(self.session(), resume))
+    }
+
+    fn failed(&self, failure: &Failure) {
+        self.noticed(failure);
+    }
+}
+
+fn answer(events: wire::FetchStream) -> Answer {
+    stream::unfold(events, |mut events| async { events.next().await.map(|event| (event, events)) }).boxed()
+}
+
 /// Starts a FETCH; its events come from the receiver.
 pub fn start(live: Live, fetch: Fetch) -> mpsc::Receiver<Result<FetchEvent, Failure>> {
+    run(live, fetch)
+}
+
+fn run<S: Source>(source: S, fetch: Fetch) -> mpsc::Receiver<Result<FetchEvent, Failure>> {
     let (send, events) = mpsc::channel(QUEUE);
+    // Ends with its receiver, also while it waits for a shard.
     tokio::spawn(async move {
-        let mut progress = Progress::new(&fetch);
-        let mut breaks = 0;
-        loop {
-            let Err(stopped) = pass_on(&live, &fetch, &mut progress, &send).await else { return };
-            let Stopped::Broken(failure) = stopped else { return };
-            breaks += 1;
-            if failure.code != Code::Unavailable || breaks > MAX_BREAKS {
-                live.noticed(&failure);
-                let _ = send.send(Err(failure)).await;
-                return;
-            }
+        tokio::select! {
+            () = send.closed() => {}
+            () = pass_all(&source, &fetch, &send) => {}
         }
     });
     events
+}
+
+async fn pass_all<S: Source>(source: &S, fetch: &Fetch, send: &Sink) {
+    let mut progress = Progress::new(fetch);
+    let mut breaks = 0;
+    loop {
+        let Err(stopped) = pass_on(source, fetch, &mut progress, send).await else { return };
+        let Stopped::Broken(failure) = stopped else { return };
+        breaks += 1;
+        if failure.code != Code::Unavailable || breaks > MAX_BREAKS {
+            source.failed(&failure);
+            let _ = send.send(Err(failure)).await;
+            return;
+        }
+    }
 }
 
 /// Why passing on ended early.
@@ -93,25 +135,22 @@ impl Progress {
 
 type Sink = mpsc::Sender<Result<FetchEvent, Failure>>;
 
-async fn pass_on(live: &Live, fetch: &Fetch, progress: &mut Progress, send: &Sink) -> Result<(), Stopped> {
+async fn pass_on<S: Source>(source: &S, fetch: &Fetch, progress: &mut Progress, send: &Sink) -> Result<(), Stopped> {
     while let Some(large) = &progress.large {
+        let before = (large.sections.len(), large.done);
         let (section, _) = large.sections[0].clone();
-        let resume = Resume { content: large.content, section, offset: large.done };
-        let mut events = live.shard().resume(live.session(), resume);
-        let mut came = false;
+        let mut events = source.resume(Resume { content: large.content, section, offset: large.done });
         while let Some(event) = events.next().await {
-            came = true;
             forward(event, fetch, progress, send).await?;
         }
-        if !came {
+        if progress.large.as_ref().is_some_and(|large| (large.sections.len(), large.done) == before) {
             return Err(Stopped::Broken(Failure::unavailable("the rest of a message did not come")));
         }
     }
     if progress.headed && progress.left.is_empty() {
         return Ok(());
     }
-    let rest = Fetch { uids: progress.left.clone(), ..fetch.clone() };
-    let mut events = live.shard().fetch(live.session(), rest);
+    let mut events = source.fetch(Fetch { uids: progress.left.clone(), ..fetch.clone() });
     while let Some(event) = events.next().await {
         forward(event, fetch, progress, send).await?;
     }
@@ -136,38 +175,4 @@ async fn forward(
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use model::verbs::{Part, View};
-
-    use super::*;
-
-    fn section(path: u32) -> Section {
-        Section { path: vec![path], part: Part::All, partial: None }
-    }
-
-    #[test]
-    fn progress_counts_rows_and_octets_of_large_sections() {
-        let fetch = Fetch {
-            view: View { folder: model::FolderId(1), since: model::ModSeq(1), uidnext: Uid(9), keywords: 0 },
-            uids: UidSet::range(Uid(1), Uid(9)),
-            items: model::verbs::FetchItems::default(),
-            sections: vec![section(1), section(2), section(3)],
-            changed_since: None,
-            mark_seen: false,
-        };
-        let mut progress = Progress::new(&fetch);
-        let inline = || SectionData::Inline(Bytes::from_static(b"x"));
-        let sections = vec![inline(), inline(), inline(), SectionData::Large(10), inline(), SectionData::Large(5)];
-        let rows = FetchRows { uids: vec![2, 4], contents: vec![20, 40], sections, ..FetchRows::default() };
-        progress.rows(&fetch, &rows);
-        assert_eq!(progress.left, UidSet::range(Uid(5), Uid(9)));
-        progress.data(4);
-        assert_eq!(progress.large.as_ref().unwrap().done, 4);
-        progress.data(7);
-        let large = progress.large.as_ref().unwrap();
-        assert_eq!((large.content, large.sections[0].0.path[0], large.done), (ContentId(40), 3, 1));
-        progress.data(4);
-        assert!(progress.large.is_none());
-    }
-}
+mod tests;

@@ -40,7 +40,10 @@ impl ::imap::Mailbox for RemoteMailbox {
             Body::Whole(bytes) => wire::Body::from(bytes),
             Body::Stream(pieces) => wire::Body::Stream(pieces),
         };
-        self.noticed(self.live.shard().append(self.live.session(), append, body).await)
+        let appending = self.live.shard().append(self.live.session(), append, body);
+        // Without tokio's budget: its first poll puts the command into the queue, and a poll that only yields would let a
+        // later APPEND overtake this one.
+        self.noticed(tokio::task::unconstrained(appending).await)
     }
 
     fn hints(&self) -> watch::Receiver<Notice> {

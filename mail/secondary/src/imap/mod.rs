@@ -41,9 +41,10 @@ pub async fn session(front: Front, stream: TcpStream, address: SocketAddr, secur
         _ => in_clear(&front, stream, address, security).await,
     };
     if let Err(error) = served {
-        match error.class() {
-            model::Class::Bug => tracing::error!(%error, "an IMAP session failed"),
-            _ => tracing::debug!(%error, "an IMAP connection broke"),
+        if error.class() == model::Class::Bug {
+            tracing::error!(%error, "an IMAP session failed");
+        } else {
+            tracing::debug!(%error, "an IMAP connection broke");
         }
     }
 }
@@ -57,7 +58,9 @@ async fn in_clear(front: &Front, stream: TcpStream, address: SocketAddr, securit
 }
 
 async fn over_tls(front: &Front, stream: TcpStream, address: SocketAddr, security: Security) -> Result<(), ImapError> {
-    let shaken = tokio::time::timeout(HANDSHAKE, front.tls.accept(stream)).await;
+    let handshake = tokio::time::timeout(HANDSHAKE, front.tls.accept(stream));
+    // Nobody has been told anything yet: a client that is cut off here tries the next server.
+    let Some(shaken) = front.stop.run_until_cancelled(handshake).await else { return Ok(()) };
     let stream = shaken.map_err(|_| ImapError::Stalled)??;
     let client = Client { address, security };
     ::imap::run(stream, client, front.config.clone(), front.logins.clone(), front.stop.clone()).await?;

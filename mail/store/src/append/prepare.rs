@@ -1,9 +1,14 @@
 //! Taking a message apart: everything that needs no database.
 
-use std::ops::Range;
-
 use crate::StoreError;
 use crate::bodies::{Attachment, HEAD, Meta, Packed, Piece, cut};
+
+/// Longest ENVELOPE, BODY or BODYSTRUCTURE in octets: what no real message has, and a hostile one could make so long that no
+/// answer holds it. A longer structure is shown as one text, a longer envelope as far as [`CUT_HEADER`] goes.
+const SHOWN: usize = 1 << 20;
+/// Octets of a header whose envelope would be longer than [`SHOWN`]. An address of two octets is shown in about forty, at
+/// most three times.
+const CUT_HEADER: usize = 8 << 10;
 
 /// A message as it will be stored.
 #[derive(Debug)]
@@ -55,12 +60,13 @@ pub(crate) fn prepare(raw: &[u8], key: &[u8]) -> Result<Prepared, StoreError> {
     let stream = stream(raw, &attachments);
     let head = Packed::new(&stream[..head_len]);
     let chunks = Packed::chunks(&stream[head_len..]);
+    let shown = shown(raw, skeleton);
     let meta = Meta {
-        envelope: &mime::envelope(header),
-        body: &mime::body_structure(raw, &skeleton, false),
-        body_structure: &mime::body_structure(raw, &skeleton, true),
-        preview: &mime::preview(raw, &skeleton),
-        skeleton: skeleton.clone(),
+        envelope: &shown.envelope,
+        body: &shown.body,
+        body_structure: &shown.body_structure,
+        preview: &mime::preview(raw, &shown.skeleton),
+        skeleton: shown.skeleton,
     };
     Ok(Prepared {
         size: raw.len() as u64,
@@ -70,6 +76,30 @@ pub(crate) fn prepare(raw: &[u8], key: &[u8]) -> Result<Prepared, StoreError> {
         chunks,
         attachments,
     })
+}
+
+/// What IMAP shows of a message.
+struct Shown {
+    envelope: Vec<u8>,
+    body: Vec<u8>,
+    body_structure: Vec<u8>,
+    skeleton: mime::Skeleton,
+}
+
+/// Renders a message, within [`SHOWN`].
+fn shown(raw: &[u8], skeleton: mime::Skeleton) -> Shown {
+    let header = &raw[skeleton.header()];
+    let mut envelope = mime::envelope(header);
+    if envelope.len() > SHOWN {
+        envelope = mime::envelope(&header[..header.len().min(CUT_HEADER)]);
+    }
+    let render = |skeleton: &mime::Skeleton| [false, true].map(|long| mime::body_structure(raw, skeleton, long));
+    let ([mut body, mut body_structure], mut skeleton) = (render(&skeleton), skeleton);
+    if body_structure.len() > SHOWN {
+        skeleton = skeleton.as_text();
+        [body, body_structure] = [false, true].map(|long| mime::body_structure(b"", &skeleton, long));
+    }
+    Shown { envelope, body, body_structure, skeleton }
 }
 
 /// Days since 1970.
@@ -85,6 +115,9 @@ fn stream<'a>(raw: &'a [u8], attachments: &[Attachment]) -> std::borrow::Cow<'a,
     }
     let ends = attachments.iter().map(|attachment| attachment.place.end);
     let starts = attachments.iter().map(|attachment| attachment.place.start);
-    let own = std::iter::once(0).chain(ends).zip(starts.chain([raw.len()]));
-    own.flat_map(|(from, to): (usize, usize)| &raw[Range { start: from, end: to }]).copied().collect()
+    let mut own = Vec::with_capacity(raw.len());
+    for (from, to) in std::iter::once(0).chain(ends).zip(starts.chain([raw.len()])) {
+        own.extend_from_slice(&raw[from..to]);
+    }
+    own.into()
 }

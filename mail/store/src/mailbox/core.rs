@@ -168,8 +168,13 @@ impl Core {
 
     /// Queues a write. The order of calls is the order of commits.
     pub fn queue(self: &Arc<Self>, job: Box<dyn Job>) {
+        self.queue_all(vec![job]);
+    }
+
+    /// Queues writes at once, so that they share a commit where it is not too large.
+    pub fn queue_all(self: &Arc<Self>, jobs: Vec<Box<dyn Job>>) {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.jobs.push_back(job);
+        queue.jobs.extend(jobs);
         if !queue.driven {
             queue.driven = true;
             self.shared.tasks.spawn(self.clone().drive());

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, Transactio
 
 use super::{Aside, FINGERPRINT_LIFE, Inserted, NewWaiting, SpoolState, Waiting};
 use crate::StoreError;
+use crate::open::is_there;
 
 /// `user_version` this code reads and writes.
 const FORMAT: i64 = 1;
@@ -16,7 +17,8 @@ const FORMAT: i64 = 1;
 const TABLES: &str = "
     CREATE TABLE waiting(
         id INTEGER PRIMARY KEY AUTOINCREMENT, delivery BLOB NOT NULL UNIQUE, txid BLOB NOT NULL, fp BLOB,
-        size INTEGER NOT NULL, at INTEGER NOT NULL, drained_at INTEGER, sealed BLOB NOT NULL);
+        settled INTEGER NOT NULL DEFAULT 0, size INTEGER NOT NULL, at INTEGER NOT NULL, drained_at INTEGER,
+        sealed BLOB NOT NULL);
     CREATE INDEX waiting_fp ON waiting(fp) WHERE fp IS NOT NULL;
     CREATE INDEX waiting_txid ON waiting(txid);
     CREATE TABLE aside(
@@ -31,8 +33,11 @@ const TABLES: &str = "
 
 /// Opens the file, which is made if it is missing. Its folder must exist.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
+    sys::sqlite::start()?;
     // Made here and not by SQLite, so that it has our mode and its name is durable.
-    files::durable::create(path, b"")?;
+    if !is_there(path)? {
+        files::durable::create(path, b"")?;
+    }
     let connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.execute_batch(
@@ -87,14 +92,18 @@ fn is_known(tx: &Transaction<'_>, row: &NewWaiting) -> Result<bool, StoreError> 
     }
     let Some(fp) = row.fp else { return Ok(false) };
     let oldest = row.at.as_millisecond() - FINGERPRINT_LIFE.as_millis() as i64;
-    Ok(tx.prepare_cached("SELECT 1 FROM waiting WHERE fp = ? AND at > ?")?.exists(params![fp, oldest])?)
+    // The suppression belongs to the last transaction that brought the message: its sender may still read the 250.
+    let known = tx
+        .prepare_cached("UPDATE waiting SET txid = ? WHERE fp = ? AND at > ? AND settled = 0")?
+        .execute(params![row.txid.0, fp, oldest])?;
+    Ok(known > 0)
 }
 
-/// The oldest rows, in order: at least one if there is any, at most `rows`, and not more than `bytes` of sealed bytes
+/// The oldest rows, in order: at least one if there is any, at most `rows`, and not more than `bytes`, sealed or opened,
 /// unless the first alone has more.
 pub(super) fn batch(connection: &mut Connection, rows: usize, bytes: u64) -> Result<Vec<Waiting>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, delivery, txid, fp, size, at, sealed FROM waiting WHERE drained_at IS NULL ORDER BY id LIMIT ?",
+        "SELECT id, delivery, txid, fp, size, at, sealed, settled FROM waiting WHERE drained_at IS NULL ORDER BY id LIMIT ?",
     )?;
     let mut cursor = statement.query([rows as i64])?;
     let (mut found, mut total) = (Vec::new(), 0_u64);
@@ -107,8 +116,10 @@ pub(super) fn batch(connection: &mut Connection, rows: usize, bytes: u64) -> Res
             size: row.get::<_, i64>(4)? as u64,
             at: time(row.get(5)?),
             sealed: row.get(6)?,
+            settled: row.get(7)?,
         };
-        total += waiting.sealed.len() as u64;
+        // Sealed bytes are compressed: what comes out of a few of them can be very much.
+        total += waiting.size.max(waiting.sealed.len() as u64);
         if total > bytes && !found.is_empty() {
             break;
         }
@@ -164,7 +175,7 @@ pub(super) fn asides(connection: &mut Connection) -> Result<Vec<Aside>, StoreErr
 }
 
 /// Ends the suppression by these transactions' fingerprints here, and, where `remember`, notes that the mailbox still
-/// has to be told. Durable with the next commit that is: a settle that is lost suppresses a repeat once too often,
+/// has to be told. The fingerprint itself stays: the mailbox may hold the message from a transaction before. Durable with the next commit that is: a settle that is lost suppresses a repeat once too often,
 /// which is no reason for an fsync per message.
 pub(super) fn settle(connection: &mut Connection, transactions: &[TxId], remember: bool) -> Result<(), StoreError> {
     connection.execute_batch("PRAGMA synchronous = NORMAL")?;
@@ -176,7 +187,7 @@ pub(super) fn settle(connection: &mut Connection, transactions: &[TxId], remembe
 fn settle_unsynced(connection: &mut Connection, transactions: &[TxId], remember: bool) -> Result<(), StoreError> {
     let tx = begin(connection)?;
     for txid in transactions {
-        tx.prepare_cached("UPDATE waiting SET fp = NULL WHERE txid = ? AND fp IS NOT NULL")?.execute([txid.0])?;
+        tx.prepare_cached("UPDATE waiting SET settled = 1 WHERE txid = ?")?.execute([txid.0])?;
         if remember {
             tx.prepare_cached("INSERT OR IGNORE INTO settle(txid) VALUES(?)")?.execute([txid.0])?;
         }

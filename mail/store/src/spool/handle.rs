@@ -12,6 +12,7 @@ use tokio::sync::{Mutex as AsyncMutex, oneshot};
 use super::registry::Shared;
 use super::{Aside, Inserted, NewWaiting, SpoolState, Waiting, database};
 use crate::StoreError;
+use crate::open::is_there;
 
 /// Where an insert waits for its outcome.
 type Outcome = oneshot::Sender<Result<Inserted, StoreError>>;
@@ -42,16 +43,22 @@ impl Spool {
 
     /// Keeps a sealed message. Inserts that wait together share a commit.
     pub async fn insert(self: &Arc<Self>, row: NewWaiting) -> Result<Inserted, StoreError> {
-        let (tell, outcome) = oneshot::channel();
+        let (tell, mut outcome) = oneshot::channel();
         self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).push((row, tell));
         let spool = self.clone();
-        self.run(move |connection| {
+        let ran = self.run(move |connection| {
             let taken = std::mem::take(&mut *spool.arrivals.lock().unwrap_or_else(PoisonError::into_inner));
-            insert_together(connection, taken);
-            Ok(())
-        })
-        .await?;
-        outcome.await.map_err(|_| StoreError::Stopped)?
+            insert_together(connection, taken)
+        });
+        let ran = ran.await;
+        // Answered by our turn or one before it, or not taken at all.
+        if let Ok(told) = outcome.try_recv() {
+            return told;
+        }
+        drop(outcome);
+        // What is reported as failed must not be stored later, nor fill the memory while the file does not open.
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).retain(|(_, tell)| !tell.is_closed());
+        Err(ran.err().unwrap_or(StoreError::Stopped))
     }
 
     /// The oldest messages in order: at least one if any waits, at most `rows`, about `bytes` in all.
@@ -77,10 +84,8 @@ impl Spool {
     /// Ends the suppression by these transactions' fingerprints. With `remember` the mailbox is locked and will be told
     /// later: see [`Spool::settled`].
     pub async fn settle(self: &Arc<Self>, transactions: Vec<TxId>, remember: bool) -> Result<(), StoreError> {
-        if !remember && !self.path.exists() {
-            return Ok(());
-        }
-        self.run(move |connection| database::settle(connection, &transactions, remember)).await
+        let job = move |connection: &mut Connection| database::settle(connection, &transactions, remember);
+        if remember { self.run(job).await } else { self.read(job).await }
     }
 
     /// Transactions that were settled while the mailbox was locked.
@@ -114,11 +119,20 @@ impl Spool {
         T: Default + Send + 'static,
         F: FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        if self.path.exists() { self.run(job).await } else { Ok(T::default()) }
+        Ok(self.work(false, job).await?.unwrap_or_default())
     }
 
     /// Runs a job with the connection on a blocking thread, in the order of calls.
     async fn run<T, F>(self: &Arc<Self>, job: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.work(true, job).await?.ok_or(StoreError::Stopped)
+    }
+
+    /// The same; none where there is no file and none is to be made.
+    async fn work<T, F>(self: &Arc<Self>, make: bool, job: F) -> Result<Option<T>, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
@@ -131,6 +145,9 @@ impl Spool {
             let _thread = thread;
             spool.used.store(shared.tick(), Ordering::Relaxed);
             if slot.is_none() {
+                if !make && !is_there(&spool.path)? {
+                    return Ok(None);
+                }
                 shared.make_room();
                 *slot = Some(database::open(&spool.path)?);
                 spool.open.store(true, Ordering::Relaxed);
@@ -141,7 +158,7 @@ impl Spool {
                 // An I/O error leaves a connection in a state nobody has tested: the next call starts from the file.
                 spool.forget(&mut slot);
             }
-            result
+            result.map(Some)
         });
         done.await.map_err(|_| StoreError::Stopped)?
     }
@@ -166,11 +183,12 @@ impl Spool {
     }
 }
 
-/// One commit for all; where that fails, one for each, so that every sender gets its own answer.
-fn insert_together(connection: &mut Connection, taken: Vec<(NewWaiting, Outcome)>) {
+/// One commit for all; where that fails, one for each, so that every sender gets its own answer. An error says that one
+/// of them failed, and that the connection is not to be used again.
+fn insert_together(connection: &mut Connection, taken: Vec<(NewWaiting, Outcome)>) -> Result<(), StoreError> {
     let (rows, outcomes): (Vec<_>, Vec<_>) = taken.into_iter().unzip();
     if rows.is_empty() {
-        return;
+        return Ok(());
     }
     let results: Vec<_> = match database::insert(connection, &rows) {
         Ok(inserted) => inserted.into_iter().map(Ok).collect(),
@@ -179,8 +197,10 @@ fn insert_together(connection: &mut Connection, taken: Vec<(NewWaiting, Outcome)
             rows.iter().map(|row| database::insert(connection, std::slice::from_ref(row)).map(|i| i[0])).collect()
         }
     };
+    let is_sound = results.iter().all(Result::is_ok);
     for (tell, result) in outcomes.into_iter().zip(results) {
         // A sender that went away will ask again with the same delivery id.
         let _ = tell.send(result);
     }
+    if is_sound { Ok(()) } else { Err(StoreError::Distrusted) }
 }

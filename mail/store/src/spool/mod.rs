@@ -71,8 +71,10 @@ pub struct Waiting {
     pub delivery: DeliveryId,
     /// See [`NewWaiting::txid`].
     pub txid: TxId,
-    /// See [`NewWaiting::fp`]; none once settled.
+    /// See [`NewWaiting::fp`].
     pub fp: Option<[u8; 32]>,
+    /// Its sender knows that we have it: the fingerprint suppresses nothing more.
+    pub settled: bool,
     /// See [`NewWaiting::size`].
     pub size: u64,
     /// See [`NewWaiting::at`].

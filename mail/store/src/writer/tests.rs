@@ -98,3 +98,21 @@ fn flags_are_marked_as_unsynced_and_a_durable_commit_takes_the_mark_away() {
     assert!(!state.unsynced && state.modseq < ceiling);
     assert!(run(&mut writer, Vec::new()).hint.is_none());
 }
+
+#[test]
+fn a_member_that_panics_leaves_nothing_behind_and_the_next_write_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = writer(folder.path());
+    let (panicking, _) = Task::<(), _>::job(Durability::Full, |tx: &mut WriteTx<'_>| {
+        tx.connection.execute("INSERT INTO mail(id, meta) VALUES(77, x'00')", [])?;
+        panic!("a member that fails by our fault")
+    });
+    let ran = std::panic::AssertUnwindSafe(|| run(&mut writer, vec![panicking]));
+    assert!(std::panic::catch_unwind(ran).is_err());
+    let (job, told) = writing(10, &Arc::default());
+    run(&mut writer, vec![job]);
+    told.blocking_recv().unwrap().unwrap();
+    let count = "SELECT count(*) FROM mail";
+    let kept: i64 = writer.connection().unwrap().query_row(count, [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, 1);
+}

@@ -161,7 +161,7 @@ async fn quota_is_exact_and_only_reserved_mail_goes_over_it() {
     assert_eq!(s.copy(&inbox, "1", "Sent", false).await.unwrap_err().code, Code::OverQuota);
     s.copy(&inbox, "1", "Sent", true).await.unwrap();
     assert_eq!(f.mailbox.deliver(delivery(1, MAIL)).await.unwrap_err().code, Code::OverQuota);
-    let reserved = store::Delivery { reserved: true, ..delivery(1, MAIL) };
+    let reserved = store::Delivery { room: store::Room::Reserved, ..delivery(1, MAIL) };
     assert!(matches!(f.mailbox.deliver(reserved).await.unwrap(), Delivered::Stored(_)));
     let used = s.quota().await;
     assert_eq!((used.messages, used.limit), (2, Some(100)));
@@ -190,7 +190,7 @@ async fn a_delivery_is_taken_once_also_after_expunge_and_an_equal_one_after_sett
     let inbox = view(&s.select("INBOX").await);
     s.store(&inbox, "1:*".replace('*', "9").as_str(), StoreMode::Add, &["\\Deleted"]).await;
     s.expunge(&inbox, None).await;
-    f.mailbox.settle(vec![first.txid]).await.unwrap();
+    f.mailbox.settle(vec![resend.txid]).await.unwrap();
     assert_eq!(f.mailbox.deliver(first).await.unwrap(), Delivered::Duplicate);
     assert!(matches!(f.mailbox.deliver(resend).await.unwrap(), Delivered::Stored(uid) if uid.0 == 3));
 }
@@ -207,4 +207,63 @@ async fn nothing_readable_is_on_disk() {
             assert!(memchr::memmem::find(&bytes, needle.as_bytes()).is_none(), "{needle}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fingerprint_belongs_to_the_last_transaction_that_brought_the_message() {
+    let f = fixture().await;
+    let with_fp = |n: u8, settled| store::Delivery { fp: Some([5; 32]), settled, ..delivery(n, MAIL) };
+    let is_stored = async |n, settled| match f.mailbox.deliver(with_fp(n, settled)).await.unwrap() {
+        Delivered::Stored(_) => true,
+        Delivered::Duplicate => false,
+    };
+    assert!(is_stored(1, false).await);
+    // The first 250 was never read; the second one was.
+    assert!(!is_stored(2, false).await);
+    f.mailbox.settle(vec![model::TxId([2; 16])]).await.unwrap();
+    assert!(is_stored(3, false).await, "a repeat that is meant");
+    // A resend that waited in the spool, of which the sender knows that we have it.
+    assert!(!is_stored(4, true).await);
+    assert!(is_stored(5, true).await, "a repeat that is meant");
+    assert!(is_stored(6, false).await, "a settled one suppresses nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_committed_together_that_need_more_memory_than_there_is_take_turns() {
+    let limits = Limits { memory: 4 << 20, ..patient() };
+    let f = with_limits(limits, false).await;
+    let s = f.session(1);
+    let large = format!("Subject: x\r\n\r\n{}", "x".repeat(3 << 20));
+    let deliveries = || (1..4).map(|n| delivery(n, &large)).collect();
+    let (one, other) =
+        soon(async { tokio::join!(f.mailbox.deliver_many(deliveries()), f.mailbox.deliver_many(deliveries())) }).await;
+    let stored = one.into_iter().chain(other).filter(|result| matches!(result, Ok(Delivered::Stored(_)))).count();
+    assert_eq!(stored, 3);
+    let batch = (0..3).map(|_| s.appending("Sent", &[], large.clone())).collect();
+    assert_eq!(soon(s.mailbox.append_many(s.id, batch)).await.unwrap().len(), 3);
+    assert!(s.bodies("Sent").await.iter().all(|body| *body == large.as_bytes()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_notes_go_at_the_next_attach_also_where_nothing_is_ever_expunged() {
+    let f = fixture().await;
+    for sql in ["INSERT INTO done VALUES(x'01', 1, 1, x'00')", "INSERT INTO fp VALUES(x'01', x'01', 1)"] {
+        f.sql(&format!("{sql} RETURNING 1"));
+    }
+    f.session(1).append("INBOX", MAIL).await.unwrap();
+    f.mailboxes.detach(id()).await;
+    f.mailboxes.attach(id(), dek()).await.unwrap();
+    assert_eq!(f.sql("SELECT (SELECT count(*) FROM done) * 10 + (SELECT count(*) FROM fp)"), 10, "the append's answer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_main_file_is_an_error_and_not_an_empty_mailbox() {
+    let f = fixture().await;
+    let other = tempfile::tempdir().unwrap();
+    let layout = Layout::new(other.path());
+    fs::create_dir_all(layout.mailbox_dir(id())).unwrap();
+    fs::copy(f.path().with_file_name("mailbox.sqlite-wal"), layout.mailbox_dir(id()).join("mailbox.sqlite-wal"))
+        .unwrap();
+    let refused = Mailboxes::new(layout.clone(), patient()).attach(id(), dek()).await;
+    assert!(matches!(refused, Err(StoreError::Corrupt(_))));
 }

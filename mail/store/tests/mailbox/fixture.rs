@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crypto::Dek;
 use model::verbs::*;
 use model::{DeliveryId, FolderId, MailboxId, ModSeq, SessionId, TxId, Uid, UidSet};
-use store::{Body, Delivery, Layout, Limits, Mailbox, Mailboxes};
+use store::{Body, Delivery, Layout, Limits, Mailbox, Mailboxes, Room};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -96,10 +96,11 @@ pub fn delivery(n: u8, body: &str) -> Delivery {
         id: DeliveryId([n; 16]),
         txid: TxId([n; 16]),
         fp: None,
+        settled: false,
         received: "2024-05-01T10:00:00Z".parse().unwrap(),
         trace: Bytes::from_static(b"Return-Path: <x@example.org>\r\n"),
         body: Bytes::copy_from_slice(body.as_bytes()),
-        reserved: false,
+        room: Room::Beside(0),
     }
 }
 

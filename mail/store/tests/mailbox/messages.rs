@@ -253,3 +253,53 @@ async fn facts_come_as_they_were_rendered() {
     assert_eq!((rows.previews[0].as_str(), rows.email_ids.len()), ("some text", 1));
     assert_eq!(s.search(&inbox, SearchKey::EmailId(rows.email_ids[0].clone())).await, uids("1"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_shown_of_a_hostile_message_stays_small_and_its_bytes_stay() {
+    let f = fixture().await;
+    let s = f.session(1);
+    let part = format!("--b\r\nContent-Description: {}\r\n\r\nx\r\n", "d".repeat(300));
+    let parts = format!("Content-Type: multipart/mixed; boundary=b\r\n\r\n{}--b--\r\n", part.repeat(9000));
+    let people = format!("From: {}\r\n\r\nx", "a,".repeat(100_000));
+    s.append("INBOX", parts.clone()).await.unwrap();
+    s.append("INBOX", people.clone()).await.unwrap();
+    let view = view(&s.select("INBOX").await);
+    let items = FetchItems { envelope: true, body: true, body_structure: true, ..FetchItems::default() };
+    for event in s.fetch(Fetch { items, ..fetching(&view, Vec::new()) }).await {
+        let FetchEvent::Rows(rows) = event else { continue };
+        let shown = rows.envelopes.iter().chain(&rows.bodies).chain(&rows.body_structures);
+        assert!(shown.map(Bytes::len).sum::<usize>() < 4 << 20);
+        for structure in &rows.body_structures {
+            assert!(structure.starts_with(b"(\"text\" \"plain\""), "{:?}", structure.get(..50));
+        }
+    }
+    assert_eq!(s.bodies("INBOX").await, [parts.as_bytes(), people.as_bytes()]);
+    // Its one part is all of it.
+    let text = s.sections(&view, section(&[1], Part::All)).await.remove(0).1.unwrap();
+    assert!(parts.ends_with(std::str::from_utf8(&text).unwrap()) && text.len() > 9000 * 300);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_sections_of_one_message_come_in_events_of_bounded_size() {
+    let f = fixture().await;
+    let s = f.session(1);
+    let mail = format!("Subject: x\r\n\r\n{}", "y".repeat(200 << 10));
+    s.append("INBOX", mail.clone()).await.unwrap();
+    let view = view(&s.select("INBOX").await);
+    let events = s.fetch(fetching(&view, vec![section(&[], Part::All); 30])).await;
+    let mut octets = 0;
+    for event in events {
+        let size = match event {
+            FetchEvent::Head { .. } => 0,
+            FetchEvent::Data(bytes) => bytes.len(),
+            FetchEvent::Rows(rows) => rows
+                .sections
+                .iter()
+                .map(|data| if let SectionData::Inline(bytes) = data { bytes.len() } else { 0 })
+                .sum(),
+        };
+        assert!(size < 1 << 20, "{size}");
+        octets += size;
+    }
+    assert_eq!(octets, 30 * mail.len());
+}

@@ -25,7 +25,8 @@ pub trait Events: Send + Sync + 'static {
     /// Something happened in a mailbox: sync its sessions.
     fn changed(&self, mailbox: MailboxId, hint: Hint);
 
-    /// A directory newer than any that this client brought before. Other shards may have brought a newer one.
+    /// A directory newer than any that this client brought before, or of the same generation with other keys. Other
+    /// shards may have brought a newer one.
     fn directory(&self, directory: Arc<Directory>);
 
     /// The session was ended by its owner or the operator.

@@ -137,8 +137,9 @@ impl Keeper {
             let (web_socket, _) =
                 client_async_with_config(url, stream, Some(limits)).await.map_err(WireError::web_socket)?;
             let (mut sink, mut stream) = socket::dialled(web_socket);
-            let generation = self.shared.directory().map(|directory| directory.generation);
-            let hello = Hello { version: VERSION, oldest: OLDEST, link, lane, generation };
+            let directory = self.shared.directory();
+            let (generation, keyed) = (directory.as_ref().map(|d| d.generation), proto::keyed(directory.as_deref()));
+            let hello = Hello { version: VERSION, oldest: OLDEST, link, lane, generation, keyed };
             sink.send(encode(&ToPrimary::Hello(hello), MAX_REQUEST)?).await?;
             let reply = welcome(&socket::next(&mut stream, CONNECT_LIMIT).await?)?;
             if reply.shard != self.config.shard {

@@ -34,7 +34,7 @@ fn a_request_reads_back() {
 
 #[test]
 fn fields_travel_by_name_and_bytes_as_bytes() {
-    let hello = Hello { version: 1, oldest: 1, link: LinkId([1; 16]), lane: Lane::Bulk, generation: None };
+    let hello = Hello { version: 1, oldest: 1, link: LinkId([1; 16]), lane: Lane::Bulk, generation: None, keyed: 0 };
     let text = encode(&ToPrimary::Hello(hello), MAX_REQUEST).unwrap();
     for name in ["Hello", "version", "oldest", "link", "lane", "Bulk", "generation"] {
         assert!(text.windows(name.len()).any(|part| part == name.as_bytes()), "{name}");

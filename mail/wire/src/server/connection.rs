@@ -15,7 +15,7 @@ use super::service::{Caller, Service};
 use crate::codec::{decode, encode};
 use crate::limits::{CONNECT_LIMIT, MAX_REPLY, MAX_SESSIONS, SILENCE};
 use crate::outbox::{Outbox, outbox};
-use crate::proto::{Hello, Lane, LiveSession, OLDEST, ToPrimary, ToSecondary, VERSION};
+use crate::proto::{self, Hello, Lane, LiveSession, OLDEST, ToPrimary, ToSecondary, VERSION};
 use crate::scope::{self, Verb};
 use crate::server::calls::Calls;
 use crate::{WireError, socket};
@@ -112,7 +112,9 @@ async fn serve<S: Service>(
     let push = (hello.lane == Lane::Control).then(|| {
         let push = PushHandle::new(caller.peer.role, outbox.clone(), closed.clone());
         shared.service.opened(caller, push.clone());
-        let newer = shared.service.directory().filter(|directory| Some(directory.generation) > hello.generation);
+        let has = (hello.generation, hello.keyed);
+        let offered = |d: &Arc<model::Directory>| (Some(d.generation), proto::keyed(Some(d)));
+        let newer = shared.service.directory().filter(|d| offered(d) != has && offered(d).0 >= has.0);
         if let Some(directory) = newer {
             push.directory(directory);
         }

@@ -69,7 +69,7 @@ impl Raw {
 }
 
 fn hello(link: u8, lane: Lane) -> ToPrimary {
-    ToPrimary::Hello(Hello { version: 1, oldest: 1, link: LinkId([link; 16]), lane, generation: None })
+    ToPrimary::Hello(Hello { version: 1, oldest: 1, link: LinkId([link; 16]), lane, generation: None, keyed: 0 })
 }
 
 #[tokio::test]
@@ -128,7 +128,8 @@ async fn roles_without_business_and_unknown_versions_are_refused_at_hello() {
     }
     let imap = world.identity(Role::Imap);
     let mut socket = Raw::connect(served.address, &imap).await;
-    let future = Hello { version: 9, oldest: 8, link: LinkId([1; 16]), lane: Lane::Control, generation: None };
+    let future =
+        Hello { version: 9, oldest: 8, link: LinkId([1; 16]), lane: Lane::Control, generation: None, keyed: 0 };
     socket.say(&ToPrimary::Hello(future)).await;
     assert!(matches!(socket.hear().await, Some(ToSecondary::Refused(failure)) if failure.code == Code::Cannot));
     // A bulk socket without its control socket, and one of somebody else's link.

@@ -51,6 +51,14 @@ fn directory(seq: u64, mailboxes: u32) -> Arc<Directory> {
     Arc::new(directory)
 }
 
+/// One generation, with these mailboxes keyed or not.
+fn with_keys(keyed: &[bool]) -> Arc<Directory> {
+    let mut directory = directory(1, keyed.len() as u32);
+    let mailboxes = Arc::make_mut(&mut directory).mailboxes.values_mut();
+    mailboxes.zip(keyed).for_each(|(mailbox, &keyed)| mailbox.keyed = keyed);
+    directory
+}
+
 #[tokio::test]
 async fn hints_revocations_and_draining_arrive() {
     let world = World::new();
@@ -111,6 +119,32 @@ async fn a_large_directory_comes_at_hello_and_when_it_changes() {
     secondary.heard(|told| *told == Told::Connected(second.shard.boot)).await;
     soon(client.settle(model::verbs::Settle { transactions: Vec::new() })).await.unwrap();
     assert_eq!(secondary.told.borrow().iter().filter(|told| matches!(told, Told::Directory(_))).count(), 3);
+    second.kill().await;
+}
+
+#[tokio::test]
+async fn keys_that_come_within_a_generation_are_told_at_once_and_after_a_break() {
+    let world = World::new();
+    let served = world.serve(1).await;
+    *served.shard.directory.lock().unwrap() = Some(with_keys(&[false, false]));
+    let (client, secondary) = world.client(Role::Mx, served.address);
+    secondary.heard(|told| *told == Told::Directory(1)).await;
+    link(&served.shard).await.directory(with_keys(&[true, false]));
+    let keyed = async || {
+        let known = soon(client.directory()).await.unwrap().unwrap();
+        known.mailboxes.values().filter(|mailbox| mailbox.keyed).count()
+    };
+    *served.shard.directory.lock().unwrap() = None;
+    assert_eq!(keyed().await, 1);
+
+    let address = served.kill().await;
+    secondary.heard(|told| *told == Told::Disconnected).await;
+    let shard = FakeShard::new(2);
+    *shard.directory.lock().unwrap() = Some(with_keys(&[true, true]));
+    let second = world.serve_shard(shard, address).await;
+    secondary.heard(|told| *told == Told::Connected(second.shard.boot)).await;
+    *second.shard.directory.lock().unwrap() = None;
+    assert_eq!(keyed().await, 2);
     second.kill().await;
 }
 

@@ -74,9 +74,13 @@ impl World {
     }
 
     pub async fn serve_at(&self, boot: u8, address: SocketAddr) -> Served {
+        self.serve_shard(FakeShard::new(boot), address).await
+    }
+
+    pub async fn serve_shard(&self, shard: Arc<FakeShard>, address: SocketAddr) -> Served {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (shard, stop) = (FakeShard::new(boot), CancellationToken::new());
+        let stop = CancellationToken::new();
         let server = Server::new(shard.clone(), stop.clone());
         let identity = self.identity(Role::Primary(ShardId(0)));
         let who = |axum::Extension(peer): axum::Extension<Peer>| async move { peer.to_string() };

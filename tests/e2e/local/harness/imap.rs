@@ -61,6 +61,11 @@ impl Client {
         self.stream.get_mut().write_all(bytes).unwrap();
     }
 
+    /// Another handle to the connection, to send on while this one reads.
+    pub fn sender(&self) -> TcpStream {
+        self.stream.get_ref().try_clone().unwrap()
+    }
+
     /// Sends a command and returns its tag.
     pub fn start(&mut self, command: &str) -> String {
         self.tags += 1;

@@ -59,22 +59,39 @@ struct Up {
 pub struct Options {
     manifests: PathBuf,
     replicas: u16,
+    plain: bool,
+    log: Option<&'static str>,
 }
 
 impl Options {
     /// With the project's own samples.
     pub fn samples() -> Self {
-        Self { manifests: project("config/samples"), replicas: 1 }
+        Self::manifests(&project("config/samples"))
     }
 
     /// With the manifests of the benchmark: five mailboxes at example.test, password `pass`.
     pub fn bench() -> Self {
-        Self { manifests: project("bench/manifests"), replicas: 1 }
+        Self::manifests(&project("bench/manifests"))
+    }
+
+    /// With manifests of a test's own.
+    pub fn manifests(path: &Path) -> Self {
+        Self { manifests: path.to_owned(), replicas: 1, plain: true, log: None }
     }
 
     /// With so many IMAP processes.
     pub fn replicas(self, replicas: u16) -> Self {
         Self { replicas, ..self }
+    }
+
+    /// Without the clear-text listener.
+    pub fn without_plain(self) -> Self {
+        Self { plain: false, ..self }
+    }
+
+    /// With `SEALPOST_LOG` set to that.
+    pub fn log(self, directives: &'static str) -> Self {
+        Self { log: Some(directives), ..self }
     }
 
     /// Starts a server and waits until it serves.
@@ -96,7 +113,9 @@ impl Server {
     pub fn start(&mut self) {
         let mut command = sealpost();
         command.arg("up").arg("-f").arg(&self.options.manifests).arg("--state").arg(self.state());
-        command.args(["--ports", "auto", "--dev-plain", "--imap-replicas", &self.options.replicas.to_string()]);
+        command.args(["--ports", "auto", "--imap-replicas", &self.options.replicas.to_string()]);
+        command.args(self.options.plain.then_some("--dev-plain"));
+        command.envs(self.options.log.map(|directives| ("SEALPOST_LOG", directives)));
         let stderr =
             std::fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("up.err")).unwrap();
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
@@ -135,11 +154,41 @@ impl Server {
 
     /// Ends `up` as Ctrl-C does, and waits for it.
     pub fn stop(&mut self) {
-        if let Some(mut up) = self.up.take() {
-            signal(up.child.id(), "INT");
-            let status = wait(&mut up.child);
-            assert!(status.success(), "`up` ended with {status}\n{}", self.complaints());
+        if self.up.is_some() {
+            self.signal("INT");
+            self.wait_ended();
         }
+    }
+
+    /// Sends a signal to `up` itself.
+    pub fn signal(&self, name: &str) {
+        signal(self.up.as_ref().unwrap().child.id(), name);
+    }
+
+    /// Waits until `up` has ended, which must be with exit code 0.
+    pub fn wait_ended(&mut self) {
+        let status = wait(&mut self.up.take().unwrap().child);
+        assert!(status.success(), "`up` ended with {status}\n{}", self.complaints());
+    }
+
+    /// `kill -9` of `up` itself.
+    pub fn kill_up(&mut self) {
+        let mut up = self.up.take().unwrap();
+        signal(up.child.id(), "KILL");
+        wait(&mut up.child);
+    }
+
+    /// `kill -9` of `up` and all its children at once; returns how many processes that were.
+    pub fn crash(&mut self) -> usize {
+        let Some(mut up) = self.up.take() else { return 0 };
+        let pids = self.status()["pids"].as_object().unwrap().values().filter_map(Value::as_u64).collect::<Vec<_>>();
+        let pids: Vec<u32> = pids.into_iter().map(|pid| u32::try_from(pid).unwrap()).collect();
+        signal(up.child.id(), "KILL");
+        // Those that are gone already saw their parent end.
+        pids.iter().for_each(|pid| _ = try_signal(*pid, "KILL"));
+        let _ = up.child.wait();
+        wait_until("all processes are gone", || pids.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists()));
+        pids.len() + 1
     }
 
     /// Ends everything and starts it again.
@@ -213,9 +262,14 @@ impl Drop for Server {
     }
 }
 
-fn signal(pid: u32, name: &str) {
-    let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
-    assert!(status.success(), "cannot signal {pid}");
+/// Sends a signal to a process that is there.
+pub fn signal(pid: u32, name: &str) {
+    assert!(try_signal(pid, name), "cannot signal {pid}");
+}
+
+/// Sends a signal; false where there is no such process.
+pub fn try_signal(pid: u32, name: &str) -> bool {
+    Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).output().unwrap().status.success()
 }
 
 fn wait(child: &mut Child) -> std::process::ExitStatus {

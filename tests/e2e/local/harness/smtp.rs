@@ -41,6 +41,27 @@ impl Client {
         self.reply().expect("the server closed the connection")
     }
 
+    /// Sends bytes as they are.
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.stream.get_mut().write_all(bytes).unwrap();
+    }
+
+    /// Another handle to the connection, to send on while this one reads.
+    pub fn sender(&self) -> TcpStream {
+        self.stream.get_ref().try_clone().unwrap()
+    }
+
+    /// Sends by DATA what is given as it is, with the final dot. The reply to the content.
+    pub fn data(&mut self, from: &str, to: &str, content: &[u8]) -> String {
+        for line in [format!("MAIL FROM:<{from}> BODY=8BITMIME"), format!("RCPT TO:<{to}>"), "DATA".to_owned()] {
+            let reply = self.run(&line);
+            assert!(reply.starts_with(['2', '3']), "{line}: {reply}");
+        }
+        self.send(content);
+        self.send(b"\r\n.\r\n");
+        self.reply().expect("the server closed the connection")
+    }
+
     /// Delivers by BDAT, so that any bytes arrive as they are. The final reply; none where the connection broke.
     pub fn try_deliver(&mut self, from: &str, to: &[&str], message: &[u8]) -> Option<String> {
         let mut bytes = format!("MAIL FROM:<{from}> BODY=8BITMIME\r\n");
