@@ -17,6 +17,8 @@ const OUTPUT: usize = 64 << 10;
 const INPUT: usize = 16 << 10;
 /// The same while a large literal comes in.
 const BODY_INPUT: usize = 128 << 10;
+/// Room made while nothing is known of what comes: a command.
+const IDLE_INPUT: usize = 1 << 10;
 /// A buffer that grew beyond this is given back when it is empty.
 const KEEP: usize = 128 << 10;
 
@@ -52,10 +54,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
     /// Waits for input; false at its end. Loses nothing when dropped.
     pub async fn fill(&mut self) -> Result<bool, ImapError> {
         if self.input.is_empty() {
-            // Idle connections hold no buffer.
-            self.input = BytesMut::new();
+            // Most connections are idle most of the time: they hold no more than a command needs.
+            self.input = BytesMut::with_capacity(IDLE_INPUT);
+        } else {
+            self.input.reserve(INPUT);
         }
-        self.input.reserve(INPUT);
         Ok(self.stream.read_buf(&mut self.input).await? > 0)
     }
 
@@ -130,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
 
     async fn fill_or_stall(&mut self) -> Result<bool, ImapError> {
         self.flush().await?;
-        self.input.reserve(INPUT.min(BODY_INPUT));
+        self.input.reserve(INPUT);
         match timeout(self.stalled, self.stream.read_buf(&mut self.input)).await {
             Ok(read) => Ok(read? > 0),
             Err(_) => Err(ImapError::Stalled),

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use model::ModSeq;
+use model::{ModSeq, UidSet};
 use model::verbs::{Answer, Request, Search as Ask, SearchKey};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -13,6 +13,10 @@ use crate::parse::{Search, SearchTerm};
 use crate::reply::{Reply, Stop};
 use crate::session::Session;
 
+/// Most ranges in all sets of one search, after sets are narrowed to the messages there are: `1:*` said thousands of times
+/// over a folder with many holes would fill the memory.
+const MAX_RANGES: usize = 1 << 20;
+
 impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Accounts> Session<S, A> {
     pub(crate) async fn search(&mut self, search: Search) -> Result<Reply, Stop> {
         if search.charset.as_deref().is_some_and(|name| !matches!(name, "US-ASCII" | "UTF-8")) {
@@ -21,8 +25,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Accounts> Session<S, A> {
         let modseq_wanted = search.terms.iter().any(uses_modseq);
         self.condstore |= modseq_wanted;
         let folder = self.selected()?;
-        let Ok(keys) = search.terms.into_iter().map(|term| key(term, folder)).collect::<Result<_, NotText>>() else {
-            return Ok(Reply::no("Text is not UTF-8").code("BADCHARSET (US-ASCII UTF-8)"));
+        let mut room = MAX_RANGES;
+        let keys = match search.terms.into_iter().map(|term| key(term, folder, &mut room)).collect() {
+            Ok(keys) => keys,
+            Err(Unasked::NotText) => {
+                return Ok(Reply::no("Text is not UTF-8").code("BADCHARSET (US-ASCII UTF-8)"));
+            }
+            Err(Unasked::TooManyRanges) => {
+                return Ok(Reply::no("Search names too many ranges of messages").code("LIMIT"));
+            }
         };
         let ask = Ask { view: folder.view(), key: SearchKey::And(keys), recent: folder.recent() };
         let Answer::Found(found) = self.ask(Request::Search(ask)).await? else {
@@ -58,11 +69,22 @@ fn uses_modseq(term: &SearchTerm) -> bool {
     }
 }
 
-/// A text that is not UTF-8.
-struct NotText;
+/// Why a search is not even asked.
+enum Unasked {
+    /// A text that is not UTF-8.
+    NotText,
+    /// See [`MAX_RANGES`].
+    TooManyRanges,
+}
 
-fn text(bytes: Vec<u8>) -> Result<String, NotText> {
-    String::from_utf8(bytes).map_err(|_| NotText)
+fn text(bytes: Vec<u8>) -> Result<String, Unasked> {
+    String::from_utf8(bytes).map_err(|_| Unasked::NotText)
+}
+
+/// Takes a set out of the room there is for all sets of one search.
+fn within(room: &mut usize, uids: UidSet) -> Result<SearchKey, Unasked> {
+    *room = room.checked_sub(uids.runs().len()).ok_or(Unasked::TooManyRanges)?;
+    Ok(SearchKey::Uids(uids))
 }
 
 fn not(key: SearchKey) -> SearchKey {
@@ -70,16 +92,16 @@ fn not(key: SearchKey) -> SearchKey {
 }
 
 /// With sequence numbers turned into UIDs.
-fn key(term: SearchTerm, folder: &Folder) -> Result<SearchKey, NotText> {
+fn key(term: SearchTerm, folder: &Folder, room: &mut usize) -> Result<SearchKey, Unasked> {
     Ok(match term {
         SearchTerm::All => SearchKey::All,
         SearchTerm::And(terms) => {
-            SearchKey::And(terms.into_iter().map(|term| key(term, folder)).collect::<Result<_, _>>()?)
+            SearchKey::And(terms.into_iter().map(|term| key(term, folder, room)).collect::<Result<_, _>>()?)
         }
-        SearchTerm::Or(a, b) => SearchKey::Or(Box::new(key(*a, folder)?), Box::new(key(*b, folder)?)),
-        SearchTerm::Not(term) => not(key(*term, folder)?),
-        SearchTerm::Sequence(set) => SearchKey::Uids(folder.resolve_leniently(&set, false)),
-        SearchTerm::Uid(set) => SearchKey::Uids(folder.resolve_leniently(&set, true)),
+        SearchTerm::Or(a, b) => SearchKey::Or(Box::new(key(*a, folder, room)?), Box::new(key(*b, folder, room)?)),
+        SearchTerm::Not(term) => not(key(*term, folder, room)?),
+        SearchTerm::Sequence(set) => within(room, folder.resolve_leniently(&set, false))?,
+        SearchTerm::Uid(set) => within(room, folder.resolve_leniently(&set, true))?,
         SearchTerm::Flag(name) => SearchKey::Flag(name),
         SearchTerm::Unflag(name) => not(SearchKey::Flag(name)),
         SearchTerm::New => SearchKey::And(vec![SearchKey::Recent, not(SearchKey::Flag("\\Seen".into()))]),
