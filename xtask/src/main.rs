@@ -4,6 +4,7 @@ mod ci;
 mod docs;
 mod generate;
 mod layers;
+mod rules;
 mod sizes;
 mod workspace;
 
@@ -28,7 +29,8 @@ fn run(args: &[&str]) -> anyhow::Result<()> {
         ["gen"] => generate::run(generate::Mode::Write),
         ["gen", "--check"] => generate::run(generate::Mode::Check),
         ["docs"] => docs::run(),
+        ["rules"] => rules::run(),
         ["ci"] => ci::run(),
-        _ => anyhow::bail!("usage: cargo xtask layers | sizes | gen [--check] | docs | ci"),
+        _ => anyhow::bail!("usage: cargo xtask layers | sizes | gen [--check] | docs | rules | ci"),
     }
 }

@@ -22,6 +22,10 @@ const IDLE_INPUT: usize = 1 << 10;
 /// A buffer that grew beyond this is given back when it is empty.
 const KEEP: usize = 128 << 10;
 
+/// How long a client that is sent away may go on sending, and how much.
+const LINGER: Duration = Duration::from_secs(1);
+const MAX_UNREAD: usize = 1 << 20;
+
 /// A buffered connection.
 pub(crate) struct Io<S> {
     stream: S,
@@ -72,6 +76,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
             Ok(done) => Ok(done?),
             Err(_) => Err(ImapError::Stalled),
         }
+    }
+
+    /// Sends all output and closes our side, then takes a little of what still comes: closing with input unread would
+    /// reset the connection, and the client might never see why it ended.
+    pub async fn close(&mut self) -> Result<(), ImapError> {
+        self.flush().await?;
+        let goodbye = async {
+            self.stream.shutdown().await?;
+            let mut left = MAX_UNREAD;
+            while left > 0 {
+                self.input.clear();
+                self.input.reserve(INPUT);
+                let read = self.stream.read_buf(&mut self.input).await?;
+                left = if read == 0 { 0 } else { left.saturating_sub(read) };
+            }
+            io::Result::Ok(())
+        };
+        // The client may be gone already: nothing is lost by that.
+        let _ = timeout(LINGER, goodbye).await;
+        Ok(())
     }
 
     /// Sends output if there is much.

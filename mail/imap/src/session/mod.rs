@@ -65,7 +65,7 @@ where
         Stop::Bye(text) => {
             let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
             let _ = write!(session.io.out, "* BYE {text}\r\n");
-            session.io.flush().await?;
+            session.io.close().await?;
             Ok(Outcome::Closed)
         }
         Stop::Gone | Stop::Answer(_) => {

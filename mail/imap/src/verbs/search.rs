@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use model::{ModSeq, UidSet};
 use model::verbs::{Answer, Request, Search as Ask, SearchKey};
+use model::{ModSeq, UidSet};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::ImapError;

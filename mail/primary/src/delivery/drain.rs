@@ -1,6 +1,7 @@
 //! From the spool into the mailbox, while a session holds its key.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,15 +37,17 @@ pub(super) struct Lane {
     /// Held from reading a batch until it has left the spool.
     batch: AsyncMutex<()>,
     pending: watch::Sender<bool>,
+    /// How often something was put into the spool.
+    puts: AtomicU64,
+    /// What that was when the spool was last seen empty; behind it, what the spool holds is not known.
+    empty_at: AtomicU64,
 }
 
 impl Lanes {
     /// The lane of a mailbox.
     pub(super) fn of(&self, mailbox: MailboxId) -> Arc<Lane> {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        let pending = || watch::channel(false).0;
-        let new = || Arc::new(Lane { busy: AsyncMutex::default(), batch: AsyncMutex::default(), pending: pending() });
-        lanes.entry(mailbox).or_insert_with(new).clone()
+        lanes.entry(mailbox).or_insert_with(|| Arc::new(Lane::new())).clone()
     }
 
     /// Waits until nothing is left in the spool of a mailbox, or the time for it is over.
@@ -56,6 +59,38 @@ impl Lanes {
 }
 
 impl Lane {
+    fn new() -> Self {
+        Self {
+            busy: AsyncMutex::default(),
+            batch: AsyncMutex::default(),
+            pending: watch::channel(false).0,
+            puts: AtomicU64::new(1),
+            empty_at: AtomicU64::new(0),
+        }
+    }
+
+    /// Mail or a settlement was put into the spool, and whoever sent it has not been told yet.
+    pub fn put(&self) {
+        self.puts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// What came before a message that could go straight into the mailbox: tells the mailbox what was settled while it
+    /// was locked, and says whether equal mail waits. The message must not overtake either, or one of the two would be
+    /// taken for a retry of the other. A drain need not be waited for: what it has in hand is in the spool until it is
+    /// in the mailbox.
+    pub async fn has_before(&self, spool: &Arc<Spool>, mailbox: &Mailbox, fp: [u8; 32]) -> Result<bool, Failure> {
+        let puts = self.puts.load(Ordering::Acquire);
+        if self.empty_at.load(Ordering::Acquire) == puts {
+            return Ok(false);
+        }
+        tell_settled(spool, mailbox).await?;
+        if spool.state().await.map_err(StoreError::into_failure)?.waiting > 0 {
+            return spool.holds(fp).await.map_err(StoreError::into_failure);
+        }
+        self.empty_at.fetch_max(puts, Ordering::AcqRel);
+        Ok(false)
+    }
+
     /// True while mail may wait in the spool beside an open mailbox.
     pub fn is_pending(&self) -> bool {
         *self.pending.borrow()
@@ -111,11 +146,7 @@ async fn run(shard: &Arc<Shard>, lane: &Lane, id: MailboxId) -> Result<Option<Ar
     let mut drained = None;
     while shard.attached(id).is_some() {
         let _batch = lane.batch.lock().await;
-        let settled = spool.settled().await.map_err(StoreError::into_failure)?;
-        if !settled.is_empty() {
-            mailbox.settle(settled.clone()).await?;
-            spool.forget_settled(settled).await.map_err(StoreError::into_failure)?;
-        }
+        tell_settled(&spool, &mailbox).await?;
         let batch = spool.batch(ROWS, BYTES).await.map_err(StoreError::into_failure)?;
         if batch.is_empty() {
             break;
@@ -124,6 +155,16 @@ async fn run(shard: &Arc<Shard>, lane: &Lane, id: MailboxId) -> Result<Option<Ar
         drained = Some(mailbox.clone());
     }
     Ok(drained)
+}
+
+/// Tells the mailbox what was settled while it was locked. Twice is as good as once.
+async fn tell_settled(spool: &Arc<Spool>, mailbox: &Mailbox) -> Result<(), Failure> {
+    let settled = spool.settled().await.map_err(StoreError::into_failure)?;
+    if settled.is_empty() {
+        return Ok(());
+    }
+    mailbox.settle(settled.clone()).await?;
+    spool.forget_settled(settled).await.map_err(StoreError::into_failure)
 }
 
 /// The mailbox and what opens its mail.

@@ -54,9 +54,15 @@ async fn one(shard: &Arc<Shard>, arrival: &Arrival, to: &Recipient) -> Result<Ac
         None => query::ask(shard, to.mailbox).await,
     };
     match open {
-        Some(mailbox) => live(shard, &mailbox, arrival, to).await,
-        None => spool(shard, arrival, to, entry.quota).await,
+        Some(mailbox) if !must_queue(shard, &mailbox, arrival, to).await? => live(shard, &mailbox, arrival, to).await,
+        _ => spool(shard, arrival, to, entry.quota).await,
     }
+}
+
+/// True where equal mail waits in the spool, which this one must not overtake.
+async fn must_queue(shard: &Shard, mailbox: &Mailbox, arrival: &Arrival, to: &Recipient) -> Result<bool, Failure> {
+    let Some(fp) = arrival.fingerprint(&shard.shard_key, to) else { return Ok(false) };
+    shard.lanes.of(to.mailbox).has_before(&shard.spools.of(to.mailbox), mailbox, fp).await
 }
 
 async fn live(shard: &Shard, mailbox: &Mailbox, arrival: &Arrival, to: &Recipient) -> Result<Accepted, Failure> {
@@ -111,6 +117,7 @@ async fn spool(shard: &Arc<Shard>, arrival: &Arrival, to: &Recipient, limit: Opt
         tracing::error!(mailbox = %to.mailbox, %error, "the spool does not take mail");
         error.into_failure()
     })?;
+    shard.lanes.of(to.mailbox).put();
     // Attached while it was being sealed: see the invariants of this module.
     shard.drain_if_attached(to.mailbox);
     match inserted {
@@ -146,6 +153,7 @@ async fn settle_one(shard: &Arc<Shard>, mailbox: MailboxId, transactions: Vec<Tx
     };
     shard.spools.of(mailbox).settle(transactions, !told).await.map_err(StoreError::into_failure)?;
     if !told {
+        lane.put();
         // Attached meanwhile: the drain tells the mailbox.
         shard.drain_if_attached(mailbox);
     }

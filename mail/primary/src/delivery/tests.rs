@@ -316,3 +316,38 @@ async fn a_damaged_mailbox_is_unavailable_and_never_a_wrong_password() {
     assert_eq!(refused.code, Code::Unavailable);
     volume.close(shard).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_settled_repeat_that_comes_while_the_mailbox_opens_overtakes_neither_the_first_nor_its_settlement() {
+    let volume = Volume::new();
+    let shard = volume.open().await;
+    let settled = |n| Settle { transactions: vec![(TxId(tx(n)), vec![volume.ann])] };
+    // The first waits in the spool, settled; then the first is in the mailbox, and its settlement waits in the spool.
+    for (first, in_mailbox) in [(10, false), (20, true)] {
+        if in_mailbox {
+            log_in(&volume, &shard).await;
+        }
+        assert_eq!(send_as(&shard, volume.ann, tx(first), message(first)).await, Accepted::Stored);
+        if in_mailbox {
+            log_out(&shard);
+        }
+        settle(&shard, settled(first)).await.unwrap();
+        let lane = shard.lanes.of(volume.ann);
+        let drain_waits = lane.between_batches().await;
+        log_in(&volume, &shard).await;
+        let (own, ann) = (shard.clone(), volume.ann);
+        let mut repeat = tokio::spawn(async move { send_as(&own, ann, tx(first + 1), message(first)).await });
+        // It may wait for the drain, or not; but it must not do harm meanwhile.
+        let early = tokio::time::timeout(Duration::from_millis(300), &mut repeat).await;
+        drop(drain_waits);
+        let accepted = match early {
+            Ok(accepted) => accepted,
+            Err(_) => repeat.await,
+        };
+        assert_eq!(accepted.unwrap(), Accepted::Stored);
+        let found = inbox(&shard, volume.ann).await;
+        assert_eq!(found.iter().filter(|message| **message == with_trace(first)).count(), 2, "{first}");
+        log_out(&shard);
+    }
+    volume.close(shard).await;
+}

@@ -242,6 +242,12 @@ pub(super) fn state(connection: &mut Connection) -> Result<SpoolState, StoreErro
     })?)
 }
 
+/// True where mail with that fingerprint waits.
+pub(super) fn holds(connection: &mut Connection, fp: [u8; 32]) -> Result<bool, StoreError> {
+    let mut waiting = connection.prepare_cached("SELECT 1 FROM waiting WHERE fp = ? AND drained_at IS NULL")?;
+    Ok(waiting.exists([fp])?)
+}
+
 /// Gives the space of drained mail back to the file system.
 pub(super) fn tidy(connection: &mut Connection) -> Result<(), StoreError> {
     // A pragma that steps once per page.

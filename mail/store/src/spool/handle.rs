@@ -108,6 +108,11 @@ impl Spool {
         self.read(database::state).await
     }
 
+    /// True where mail with that fingerprint waits.
+    pub async fn holds(self: &Arc<Self>, fp: [u8; 32]) -> Result<bool, StoreError> {
+        self.read(move |connection| database::holds(connection, fp)).await
+    }
+
     /// Gives the space of drained mail back to the file system.
     pub async fn tidy(self: &Arc<Self>) -> Result<(), StoreError> {
         self.read(database::tidy).await

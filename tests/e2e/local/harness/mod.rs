@@ -185,7 +185,9 @@ impl Server {
         let pids: Vec<u32> = pids.into_iter().map(|pid| u32::try_from(pid).unwrap()).collect();
         signal(up.child.id(), "KILL");
         // Those that are gone already saw their parent end.
-        pids.iter().for_each(|pid| _ = try_signal(*pid, "KILL"));
+        for pid in &pids {
+            try_signal(*pid, "KILL");
+        }
         let _ = up.child.wait();
         wait_until("all processes are gone", || pids.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists()));
         pids.len() + 1

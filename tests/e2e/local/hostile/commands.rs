@@ -28,7 +28,7 @@ fn broken_literals_are_refused_and_their_octets_are_never_commands() {
     assert!(raw(&mut client, "a", b"a LOGIN {99999999}\r\n").starts_with("NO [TOOBIG]"), "no octets are asked for");
 
     let mut client = victim(&server);
-    for broken in ["{", "{}", "{+}", "{-1}", "{5", "{5-}", "{99999999999999999999}", "{1 }", "{0x5+}", "\"{5}"] {
+    for broken in ["{", "{}", "{+}", "{-1}", "{5", "{5-}", "{99999999999999999999}", "{1 }", "{0x5+}", "{5}\""] {
         let said = raw(&mut client, "b", format!("b CREATE x{broken}\r\n").as_bytes());
         assert!(said.starts_with("BAD"), "{broken}: {said}");
         client.ok("NOOP");
@@ -66,15 +66,15 @@ fn noise_instead_of_commands_ends_in_bye() {
     let mut client = victim(&server);
     client.send(&[b"a NOOP ", vec![b'x'; 70_000].as_slice(), b"\r\n"].concat());
     assert!(client.wait_for("BYE").text.starts_with("* BYE [TOOBIG]"));
+    // What it sends after that does not keep it from seeing why it is sent away.
     let mut client = victim(&server);
-    client.send(&b"\r\n".repeat(100));
+    client.send(&b"\r\n".repeat(100_000));
     client.wait_for("BYE");
     for seed in 1..20 {
         let mut client = Client::connect(server.endpoint("imap-plain"));
         let bytes = noise(seed * 1000);
         let bytes: Vec<u8> = bytes.into_iter().filter(|b| *b != b'{').collect();
-        client.send(&bytes);
-        client.send(b"\r\nz LOGOUT\r\n");
+        client.send(&[bytes.as_slice(), b"\r\nz LOGOUT\r\n"].concat());
         client.wait_for("BYE");
     }
     watch.end();
@@ -152,7 +152,7 @@ fn searches_and_fetches_without_measure_are_bounded() {
     ] {
         within(&format!("FETCH {set} (UID)"), expected);
     }
-    let absurd = vec!["1:*", "*:1", "4294967295:1", "3,2,1"].repeat(2500).join(",");
+    let absurd = ["1:*", "*:1", "4294967295:1", "3,2,1"].repeat(2000).join(",");
     let lines = within(&format!("UID FETCH {absurd} (FLAGS)"), "OK");
     assert_eq!(lines.iter().filter(|line| line.text.contains(" FETCH (")).count(), 4, "each message once");
     within(&format!("UID COPY {absurd} INBOX"), "OK");

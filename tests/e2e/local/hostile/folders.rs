@@ -213,8 +213,8 @@ fn make(client: &mut Client, count: usize, width: usize) {
     let levels = vec!["x".repeat(width); 31].join("/");
     let mut sender = client.sender();
     let sending = std::thread::spawn(move || {
-        let all: String = (0..count).map(|n| format!("f{n} CREATE \"top{n}/{levels}\"\r\n")).collect();
-        std::io::Write::write_all(&mut sender, all.as_bytes()).unwrap();
+        let all: Vec<String> = (0..count).map(|n| format!("f{n} CREATE \"top{n}/{levels}\"\r\n")).collect();
+        std::io::Write::write_all(&mut sender, all.concat().as_bytes()).unwrap();
     });
     for n in 0..count {
         let said = client.finish(&format!("f{n}"));

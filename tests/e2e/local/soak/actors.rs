@@ -45,10 +45,11 @@ impl<'m> Actor<'m> {
                 self.session = self.connect();
                 continue;
             }
-            match self.act() {
-                Ok(()) => self.model.done(),
+            if self.act().is_ok() {
+                self.model.done();
+            } else {
                 // What was asked of the own folder last is in doubt.
-                Err(Broken) => (self.session, self.tainted) = (None, true),
+                (self.session, self.tainted) = (None, true);
             }
         }
     }
@@ -166,8 +167,10 @@ impl<'m> Actor<'m> {
         let (ids, places) = self.model.with(self.user, |m| {
             let inside = m.placed.iter().filter(|(place, p)| place.0 == uidvalidity && p.state == State::There);
             let (ids, places): (Vec<u64>, Vec<_>) = inside.map(|(place, p)| (p.id, *place)).unzip();
-            ids.iter().for_each(|id| m.count(*id, -1, 0));
-            places.iter().for_each(|place| m.mark(*place, State::Doubt));
+            for (id, place) in ids.iter().zip(&places) {
+                m.count(*id, -1, 0);
+                m.mark(*place, State::Doubt);
+            }
             (ids, places)
         });
         if number_after(&status, "MESSAGES ") != Some(ids.len()) {
@@ -175,8 +178,10 @@ impl<'m> Actor<'m> {
         }
         self.change(&format!("DELETE {own}"), None)?;
         self.model.with(self.user, |m| {
-            ids.iter().for_each(|id| m.count(*id, 0, -1));
-            places.iter().for_each(|place| m.mark(*place, State::Gone));
+            for (id, place) in ids.iter().zip(&places) {
+                m.count(*id, 0, -1);
+                m.mark(*place, State::Gone);
+            }
         });
         if let Some(session) = &mut self.session {
             session.view.take_if(|view| view.name == own);

@@ -252,7 +252,7 @@ impl Actor<'_> {
 /// Long enough ago to be durable.
 fn long_ago() -> Instant {
     let now = Instant::now();
-    now.checked_sub(Duration::from_secs(3600)).unwrap_or(now)
+    now.checked_sub(Duration::from_hours(1)).unwrap_or(now)
 }
 
 fn list(flags: &Flags) -> String {

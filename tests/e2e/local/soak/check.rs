@@ -39,9 +39,9 @@ pub fn mailbox(model: &Model, endpoints: &Endpoints, rng: &mut Rng, user: usize,
 /// Reads everything until nothing is missing and nothing changes any more: requests of connections that died may still be
 /// carried out, and waiting mail is stored after the login.
 fn settled(model: &Model, endpoints: &Endpoints, rng: &mut Rng, user: usize) -> Option<Folders> {
-    let until = Instant::now() + DEADLINE;
+    let started = Instant::now();
     let mut before: Option<Folders> = None;
-    while Instant::now() < until {
+    while started.elapsed() < DEADLINE {
         let name = if rng.percent(50) { "imap-plain" } else { "imap-plain-1" };
         let address = endpoints.lock().unwrap().get(name).copied();
         let now = address.and_then(|address| {
@@ -54,7 +54,7 @@ fn settled(model: &Model, endpoints: &Endpoints, rng: &mut Rng, user: usize) -> 
             model.with(user, |m| m.counts.iter().any(|(id, count)| found.get(id).copied().unwrap_or(0) < count.lo))
         });
         // What is missing for good is reported once it had some time to come.
-        let patient = until.saturating_duration_since(Instant::now()) > DEADLINE - Duration::from_secs(20);
+        let patient = started.elapsed() < Duration::from_secs(20);
         if quiet && !(missing && patient) {
             return now;
         }
@@ -185,7 +185,9 @@ fn placements(model: &Model, user: usize, folders: &Folders) {
             }
         }
     });
-    wrong.into_iter().for_each(|wrong| model.violate(format!("{}: {wrong}", USERS[user])));
+    for wrong in wrong {
+        model.violate(format!("{}: {wrong}", USERS[user]));
+    }
 }
 
 /// Every acknowledged message is there as often as it must be.
@@ -203,7 +205,9 @@ fn counts(model: &Model, user: usize, folders: &Folders) {
         let unknown = found.keys().filter(|id| !m.counts.contains_key(*id));
         wrong.extend(unknown.map(|id| format!("message {id} was never sent")));
     });
-    wrong.into_iter().for_each(|wrong| model.violate(format!("{}: {wrong}", USERS[user])));
+    for wrong in wrong {
+        model.violate(format!("{}: {wrong}", USERS[user]));
+    }
 }
 
 /// What a session has been told all along is what is there.
@@ -235,7 +239,7 @@ fn belief(model: &Model, actor: &mut Actor<'_>, folders: &Folders) -> Result<(),
 fn resolve(model: &Model, user: usize, folders: &Folders) {
     let found = found(folders);
     let now = Instant::now();
-    let long_ago = now.checked_sub(Duration::from_secs(3600)).unwrap_or(now);
+    let long_ago = now.checked_sub(Duration::from_hours(1)).unwrap_or(now);
     let flags: HashMap<_, _> = folders
         .values()
         .flat_map(|f| f.messages.iter().map(|(uid, (_, flags))| ((f.uidvalidity, *uid), flags.clone())))

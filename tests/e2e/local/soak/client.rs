@@ -59,7 +59,7 @@ impl Connection {
                 self.buffer.drain(..used);
                 return Ok(Some(found));
             }
-            let mut piece = [0; 64 << 10];
+            let mut piece = [0; 16 << 10];
             match self.stream.read(&mut piece) {
                 Ok(0) => return Err(Broken),
                 Ok(read) => self.buffer.extend_from_slice(&piece[..read]),
@@ -80,13 +80,11 @@ impl Connection {
 
     /// The last line of one SMTP reply. A silence is a violation.
     pub fn reply(&mut self, model: &Model, after: &str) -> Result<String, Broken> {
-        match self.next(DEADLINE, reply)? {
-            Some(reply) => Ok(reply),
-            None => {
-                model.violate(format!("stuck: no SMTP reply to {after}"));
-                Err(Broken)
-            }
+        if let Some(reply) = self.next(DEADLINE, reply)? {
+            return Ok(reply);
         }
+        model.violate(format!("stuck: no SMTP reply to {after}"));
+        Err(Broken)
     }
 
     /// Sends an SMTP line and returns the reply.

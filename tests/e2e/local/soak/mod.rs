@@ -14,7 +14,6 @@ mod sender;
 mod session;
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -86,8 +85,12 @@ fn run(operations: u64, kills: u64) {
         model.stop.store(false, Ordering::Relaxed);
         let left = kills.saturating_sub(faults.kills);
         std::thread::scope(|threads| {
-            actors.iter_mut().for_each(|actor| _ = threads.spawn(|| actor.work()));
-            senders.iter_mut().for_each(|sender| _ = threads.spawn(|| sender.work()));
+            for actor in &mut actors {
+                threads.spawn(|| actor.work());
+            }
+            for sender in &mut senders {
+                threads.spawn(|| sender.work());
+            }
             faults.round(&mut server, left.div_ceil(rounds - round), operations / rounds as u64);
         });
         for user in 0..USERS.len() {
@@ -113,14 +116,14 @@ fn run(operations: u64, kills: u64) {
 fn create_folders(server: &Server) {
     for user in USERS.iter().take(LOCKED) {
         let mut imap = server.imap(user, "pass");
-        SHARED.iter().skip(1).for_each(|name| _ = imap.ok(&format!("CREATE \"{name}\"")));
+        for name in &SHARED[1..] {
+            imap.ok(&format!("CREATE \"{name}\""));
+        }
     }
 }
 
 /// Leaves state and logs of a run that failed, and says where.
 fn keep(server: &mut Server) -> String {
-    static KEPT: Mutex<()> = Mutex::new(());
-    let _one = KEPT.lock();
     server.dir.disable_cleanup(true);
     format!("state and logs are kept in {}", server.state().display())
 }

@@ -35,7 +35,7 @@ impl Sender<'_> {
                 return;
             }
             self.model.done();
-            to.iter().for_each(|user| self.model.with(*user, |m| m.count(id, 1, 0)));
+            self.count(&to, id, 1, 0);
             if self.rng.percent(10) && self.settle(&mut connection) {
                 self.model.note(id, "settled");
                 // It was shown that the 250 has been read: the same again is another message.
@@ -45,11 +45,17 @@ impl Sender<'_> {
                 self.model.done();
                 // What the MX had not yet told the shard when it ended, is forgotten: then it may be taken for a retry.
                 let sure = !has_message_id(id) || self.model.mx_ends.load(Ordering::SeqCst) == ends;
-                to.iter().for_each(|user| self.model.with(*user, |m| m.count(id, i64::from(sure), 0)));
+                self.count(&to, id, i64::from(sure), 0);
             }
             if self.rng.percent(10) {
                 connection = None;
             }
+        }
+    }
+
+    fn count(&self, to: &[usize], id: u64, lo: i64, hi: i64) {
+        for &user in to {
+            self.model.with(user, |m| m.count(id, lo, hi));
         }
     }
 
@@ -71,7 +77,7 @@ impl Sender<'_> {
                         self.model.violate(format!("message {id} refused for ever: {reply}"));
                         return false;
                     }
-                    Err(Broken) => last = "the connection broke".to_owned(),
+                    Err(Broken) => "the connection broke".clone_into(&mut last),
                 }
                 *connection = None;
             }
@@ -113,7 +119,7 @@ impl Sender<'_> {
         }
         // From here it may be stored; again, if nothing tells that it is the same.
         if std::mem::take(first) || !has_message_id(id) {
-            to.iter().for_each(|user| self.model.with(*user, |m| m.count(id, 0, 1)));
+            self.count(to, id, 0, 1);
         }
         if self.rng.percent(50) {
             connection.send(format!("BDAT {} LAST\r\n", message.len()).as_bytes())?;
