@@ -21,23 +21,7 @@ use crate::mailbox::default_server;
     status = "AliasStatus",
     derive = "PartialEq",
     doc = "Sends the mail of an address to mailboxes, addresses and webhooks, or refuses it.",
-    selectable = ".spec.address",
-    printcolumn(name = "Address", type_ = "string", json_path = ".spec.address"),
-    printcolumn(name = "Server", type_ = "string", json_path = ".spec.serverRef.name"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
-        priority = 1
-    ),
-    printcolumn(
-        name = "Message",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
-        priority = 1
-    )
+    selectable = ".spec.address"
 )]
 #[x_kube(validation = Rule::new("has(self.targets) != has(self.reject)")
     .message("an alias has targets or reject, one of them"))]
@@ -74,6 +58,8 @@ pub struct AliasTarget {
     /// An address elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 3, max = 254))]
+    #[x_kube(validation = Rule::new("self.matches('^[^@ ]+@[^@ ]+$') && !self.startsWith('*@')")
+        .message("a target is one address, local@domain"))]
     pub address: Option<String>,
     /// An HTTPS endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,19 +1,17 @@
 //! The objects people write, and what follows from them.
 //!
-//! * [`MailServer`], [`Mailbox`], [`Alias`]: the custom resources of group `sealpost.dev`; [`crds`] renders them.
+//! * [`MailServer`], [`Mailbox`], [`Alias`], [`BackupPolicy`], [`MailboxBackup`], [`MailboxRestore`]: the custom resources
+//!   of group `sealpost.dev`; [`crds`] renders them.
 //! * [`load`] reads manifests from files, with errors that name file, line, field and remedy.
 //! * [`validate`] is the authority on what an object may say; the schema's CEL rules say the same where they can.
 //! * [`world`] reduces objects to what routing needs; [`compile`] turns that and the bindings into a plan. Both are pure.
+//! * [`policies`] and [`runs`] tell each shard what becomes of its mailboxes in the bucket. Pure too.
 //! * [`conditions`] is the vocabulary of status.
 //!
 //! Start with [`load`] and [`compile`]: `sealpost up` and the operator do nothing else to decide.
 
-#![allow(
-    clippy::duplicated_attributes,
-    reason = "every printcolumn has a type and a path; the lint takes them for one list"
-)]
-
 mod alias;
+mod backup;
 mod common;
 mod compile;
 pub mod conditions;
@@ -21,6 +19,8 @@ mod error;
 mod mailbox;
 mod manifest;
 mod object;
+mod policy;
+mod run;
 mod schema;
 mod server;
 mod size;
@@ -31,12 +31,18 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 
 pub use alias::{Alias, AliasSpec, AliasStatus, AliasTarget, Reject, Webhook};
+pub use backup::{Backups, Runs, Unassigned, policies, runs};
 pub use common::{LocalRef, condition};
 pub use compile::compile;
 pub use error::{Invalid, ManifestError};
 pub use mailbox::{Access, Adopt, DeletionPolicy, Mailbox, MailboxSpec, MailboxStatus, State};
 pub use manifest::{Manifests, load};
-pub use object::{KeySource, Object, Secret, key_source};
+pub use object::{KINDS, KeySource, Object, Secret, key_source};
+pub use policy::{Archive, BackupPolicy, BackupPolicySpec, BackupPolicyStatus, Destination, Retention, S3, Schedule};
+pub use run::{
+    Executor, MailboxBackup, MailboxBackupSpec, MailboxBackupStatus, MailboxRestore, MailboxRestoreSpec,
+    MailboxRestoreStatus, RestoreMode, RestoreSource, RestoreTarget,
+};
 pub use server::{
     AccessMode, Amount, DirectoryStatus, Dkim, FrontEnd, Limits, MailServer, MailServerSpec, MailServerStatus,
     Outbound, Primary, ProxyProtocol, Relay, Resources, ScaleStatus, ServedDomain, Service, ServiceType, ShardStatus,
@@ -53,5 +59,13 @@ pub const API_VERSION: &str = "sealpost.dev/v1alpha1";
 
 /// The custom resource definitions, in the order of the documentation.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    [MailServer::crd(), Mailbox::crd(), Alias::crd()].into_iter().map(schema::tidy).collect()
+    let derived = [
+        MailServer::crd(),
+        Mailbox::crd(),
+        Alias::crd(),
+        BackupPolicy::crd(),
+        MailboxBackup::crd(),
+        MailboxRestore::crd(),
+    ];
+    derived.into_iter().map(schema::finish).collect()
 }

@@ -21,25 +21,7 @@ use crate::size::Size;
     status = "MailboxStatus",
     derive = "PartialEq",
     doc = "An encrypted mail store that only its owner's password opens, and the address it stands at.",
-    selectable = ".spec.address",
-    printcolumn(name = "Address", type_ = "string", json_path = ".spec.address"),
-    printcolumn(name = "Server", type_ = "string", json_path = ".spec.serverRef.name"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
-        priority = 1
-    ),
-    printcolumn(
-        name = "Message",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
-        priority = 1
-    ),
-    printcolumn(name = "Shard", type_ = "integer", json_path = ".status.shard", priority = 1),
-    printcolumn(name = "Id", type_ = "string", json_path = ".status.mailboxId", priority = 1)
+    selectable = ".spec.address"
 )]
 #[x_kube(validation = Rule::new("!(has(self.keysSecretRef) && has(self.passwordSecretRef))")
     .message("name keysSecretRef or passwordSecretRef, not both"))]

@@ -7,9 +7,11 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use model::ObjectRef;
 use model::plan::Declared;
+use serde::Deserialize;
+use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::{Alias, MailServer, Mailbox};
+use crate::{Alias, BackupPolicy, MailServer, Mailbox, MailboxBackup, MailboxRestore};
 
 /// One object, decoded.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +22,12 @@ pub enum Object {
     Mailbox(Box<Mailbox>),
     /// Where mail goes.
     Alias(Box<Alias>),
+    /// Where copies go.
+    BackupPolicy(Box<BackupPolicy>),
+    /// A copy to make now.
+    MailboxBackup(Box<MailboxBackup>),
+    /// A mailbox to bring back.
+    MailboxRestore(Box<MailboxRestore>),
     /// A `v1 Secret` that others name.
     Secret(Secret),
 }
@@ -39,13 +47,45 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// The kinds of our group, in the order of the documentation.
+pub const KINDS: [&str; 6] = ["MailServer", "Mailbox", "Alias", "BackupPolicy", "MailboxBackup", "MailboxRestore"];
+
 impl Object {
+    /// Reads an object of one of our [`KINDS`] from its JSON form; none for any other kind.
+    pub fn decode(kind: &str, value: &Value) -> Option<Result<Self, serde_json::Error>> {
+        Some(match kind {
+            "MailServer" => Deserialize::deserialize(value).map(Object::MailServer),
+            "Mailbox" => Deserialize::deserialize(value).map(Object::Mailbox),
+            "Alias" => Deserialize::deserialize(value).map(Object::Alias),
+            "BackupPolicy" => Deserialize::deserialize(value).map(Object::BackupPolicy),
+            "MailboxBackup" => Deserialize::deserialize(value).map(Object::MailboxBackup),
+            "MailboxRestore" => Deserialize::deserialize(value).map(Object::MailboxRestore),
+            _ => return None,
+        })
+    }
+
+    /// Its JSON form; none for a Secret, which is never written.
+    pub fn encode(&self) -> Option<Result<Value, serde_json::Error>> {
+        Some(match self {
+            Object::MailServer(o) => serde_json::to_value(o),
+            Object::Mailbox(o) => serde_json::to_value(o),
+            Object::Alias(o) => serde_json::to_value(o),
+            Object::BackupPolicy(o) => serde_json::to_value(o),
+            Object::MailboxBackup(o) => serde_json::to_value(o),
+            Object::MailboxRestore(o) => serde_json::to_value(o),
+            Object::Secret(_) => return None,
+        })
+    }
+
     /// Its kind.
     pub fn kind(&self) -> &'static str {
         match self {
             Object::MailServer(_) => "MailServer",
             Object::Mailbox(_) => "Mailbox",
             Object::Alias(_) => "Alias",
+            Object::BackupPolicy(_) => "BackupPolicy",
+            Object::MailboxBackup(_) => "MailboxBackup",
+            Object::MailboxRestore(_) => "MailboxRestore",
             Object::Secret(_) => "Secret",
         }
     }
@@ -56,6 +96,9 @@ impl Object {
             Object::MailServer(o) => name_of(&o.metadata),
             Object::Mailbox(o) => name_of(&o.metadata),
             Object::Alias(o) => name_of(&o.metadata),
+            Object::BackupPolicy(o) => name_of(&o.metadata),
+            Object::MailboxBackup(o) => name_of(&o.metadata),
+            Object::MailboxRestore(o) => name_of(&o.metadata),
             Object::Secret(o) => &o.name,
         }
     }

@@ -27,24 +27,14 @@ use crate::size::Size;
         spec_replicas_path = ".spec.imap.replicas",
         status_replicas_path = ".status.imap.replicas",
         label_selector_path = ".status.imap.selector"
-    ),
-    printcolumn(name = "Hostname", type_ = "string", json_path = ".spec.hostname"),
-    printcolumn(name = "Shards", type_ = "integer", json_path = ".spec.shards"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
-        priority = 1
-    ),
-    printcolumn(name = "Image", type_ = "string", json_path = ".status.image", priority = 1)
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct MailServerSpec {
     /// The name the server calls itself in greetings and trace headers: a host name that resolves to it.
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new("self == self.lowerAscii()").message("a host name is written in lower case"))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9-]+([.][a-z0-9-]+)*$')")
+        .message("a host name is written in lower case, as A-labels"))]
     pub hostname: String,
     /// The domains it is the authority for; addresses elsewhere are `DomainNotServed`.
     #[schemars(length(min = 1, max = 1000))]
@@ -67,14 +57,14 @@ pub struct MailServerSpec {
     /// The sidecars beside them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sidecar: Option<Sidecar>,
-    /// IMAP and POP3.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// IMAP and POP3. Its `replicas` is what `kubectl scale` and autoscalers change.
+    #[serde(default = "front_end", skip_serializing_if = "Option::is_none")]
     pub imap: Option<FrontEnd>,
     /// SMTP submission.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub submission: Option<FrontEnd>,
     /// SMTP from other servers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default = "front_end", skip_serializing_if = "Option::is_none")]
     pub mx: Option<FrontEnd>,
     /// Outward delivery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,7 +100,8 @@ pub struct MailServerSpec {
 pub struct ServedDomain {
     /// In lower case, as A-labels.
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new("self == self.lowerAscii()").message("a domain is written in lower case"))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9-]+([.][a-z0-9-]+)*$')")
+        .message("a domain is written in lower case, as A-labels"))]
     pub name: String,
     /// Most that all its mailboxes hold together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,6 +109,7 @@ pub struct ServedDomain {
     /// Keys that sign its outgoing mail.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["selector"]))]
     pub dkim: Vec<Dkim>,
 }
 
@@ -138,6 +130,7 @@ pub struct Dkim {
 pub struct Tls {
     /// Secrets of type `kubernetes.io/tls`; the client's SNI picks one, the first is the default.
     #[schemars(length(min = 1, max = 32))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub secret_refs: Vec<LocalRef>,
 }
 
@@ -191,11 +184,16 @@ pub struct Sidecar {
 pub struct Resources {
     /// What it is given at least.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
     pub requests: BTreeMap<String, Amount>,
     /// What it gets at most.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
     pub limits: BTreeMap<String, Amount>,
 }
+
+/// What an [`Amount`] looks like.
+const AMOUNT: &str = "^[0-9]+([.][0-9]+)?(m|Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?$";
 
 /// A Kubernetes quantity that is passed on unread, for example `500m`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,6 +203,15 @@ pub enum Amount {
     Number(i64),
     /// Written with a unit.
     Text(String),
+}
+
+impl Amount {
+    /// True if it is a number with a unit that Kubernetes knows.
+    pub fn is_valid(&self) -> bool {
+        let Self::Text(text) = self else { return true };
+        let plain = ["m", "Ei", "E"].into_iter().find_map(|unit| text.strip_suffix(unit)).unwrap_or(text);
+        text.len() <= 32 && Size::new(plain).bytes().is_some()
+    }
 }
 
 impl JsonSchema for Amount {
@@ -218,6 +225,7 @@ impl JsonSchema for Amount {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
+            "pattern": AMOUNT,
             "maxLength": 32,
             "x-kubernetes-int-or-string": true,
         })
@@ -225,15 +233,21 @@ impl JsonSchema for Amount {
 }
 
 /// A protocol front end.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FrontEnd {
-    /// How many pods.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// How many pods. Always there in a cluster: the scale subresource fails without.
+    #[serde(default = "two", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
     pub replicas: Option<i32>,
     /// How it is reached from outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<Service>,
+}
+
+impl Default for FrontEnd {
+    fn default() -> Self {
+        Self { replicas: two(), service: None }
+    }
 }
 
 /// How a front end is reached.
@@ -257,9 +271,10 @@ pub enum ServiceType {
 }
 
 /// Load balancers whose PROXY header is believed.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ProxyProtocol {
     /// Networks they connect from.
+    #[x_kube(validation = Rule::new("self.all(network, isCIDR(network))").message("a network is, for example, 10.0.0.0/8"))]
     #[serde(rename = "trustedCIDRs", default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 64)))]
     pub trusted_cidrs: Vec<String>,
@@ -372,6 +387,16 @@ pub struct ScaleStatus {
 
 fn one() -> i32 {
     1
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "a default has the type of its field")]
+fn front_end() -> Option<FrontEnd> {
+    Some(FrontEnd::default())
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "a default has the type of its field")]
+fn two() -> Option<i32> {
+    Some(2)
 }
 
 fn an_hour() -> i32 {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Longest text of a size; the schema says the same.
 const MAX_TEXT: usize = 24;
@@ -23,24 +23,45 @@ const UNITS: [(&str, u64); 10] = [
     ("P", 1_000_000_000_000_000),
 ];
 
-/// A number of bytes as its author wrote it: kept as text so that an object reads back unchanged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Size(String);
+/// A number of bytes as its author wrote it, so that an object reads back unchanged.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "Written")]
+pub struct Size {
+    text: String,
+    /// It was a number, without quotes.
+    bare: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Number(u64),
+    Text(String),
+}
+
+impl From<Written> for Size {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Number(number) => Self { text: number.to_string(), bare: true },
+            Written::Text(text) => Self { text, bare: false },
+        }
+    }
+}
 
 impl Size {
     /// A size written so.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self { text: text.into(), bare: false }
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// The bytes; none if the text is no size or beyond what 64 bits hold.
     pub fn bytes(&self) -> Option<u64> {
-        let text = self.0.as_str();
+        let text = self.text.as_str();
         if text.len() > MAX_TEXT {
             return None;
         }
@@ -62,28 +83,16 @@ impl Size {
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl Serialize for Size {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Written {
-            Number(u64),
-            Text(String),
+        match self.text.parse::<u64>() {
+            Ok(number) if self.bare => s.serialize_u64(number),
+            _ => s.serialize_str(&self.text),
         }
-        Ok(match Written::deserialize(d)? {
-            Written::Number(number) => Self(number.to_string()),
-            Written::Text(text) => Self(text),
-        })
     }
 }
 
@@ -130,7 +139,10 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_number_needs_no_quotes() {
-        assert_eq!(serde_json::from_str::<Size>("4096").unwrap().bytes(), Some(4096));
+    fn a_bare_number_needs_no_quotes_and_gets_none() {
+        for written in ["4096", "\"4096\"", "\"4Ki\""] {
+            let size = serde_json::from_str::<Size>(written).unwrap();
+            assert_eq!((size.bytes(), serde_json::to_string(&size).unwrap()), (Some(4096), written.to_owned()));
+        }
     }
 }

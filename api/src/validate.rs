@@ -1,6 +1,7 @@
 //! The rules an object must keep: those of the schema's CEL, and those CEL cannot express. Authoritative, because
 //! `sealpost up` has no API server.
 
+mod backup;
 #[cfg(test)]
 mod tests;
 
@@ -9,7 +10,7 @@ use model::{Address, Domain};
 use crate::alias::AliasTarget;
 use crate::object::Object;
 use crate::size::Size;
-use crate::{Alias, MailServer, Mailbox};
+use crate::{Alias, Amount, MailServer, Mailbox, Resources};
 
 /// One thing that is wrong with an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,14 +29,17 @@ impl Problem {
     }
 }
 
-/// Everything that is wrong with an object by itself; references to others are looked at by `compile()`.
+/// Everything that is wrong with an object by itself, once it has the shape of its schema: types, bounds, enums and unique
+/// entries are checked by [`crate::load`] and by API servers before. References to others are looked at by `compile()`.
 pub fn validate(object: &Object) -> Vec<Problem> {
     let mut problems = Vec::new();
     match object {
         Object::MailServer(server) => mail_server(server, &mut problems),
         Object::Mailbox(mailbox_) => mailbox(mailbox_, &mut problems),
         Object::Alias(alias_) => alias(alias_, &mut problems),
-        Object::Secret(_) => {}
+        Object::BackupPolicy(policy) => backup::policy(policy, &mut problems),
+        Object::MailboxRestore(run) => backup::restore(run, &mut problems),
+        Object::MailboxBackup(_) | Object::Secret(_) => {}
     }
     problems
 }
@@ -63,6 +67,12 @@ pub fn validate_change(old: &Object, new: &Object) -> Vec<Problem> {
             let hint = "an alias does not move to another server";
             fixed("spec.serverRef", old.spec.server_ref == new.spec.server_ref, hint);
         }
+        (Object::MailboxBackup(old), Object::MailboxBackup(new)) => {
+            fixed("spec", old.spec == new.spec, "make another MailboxBackup");
+        }
+        (Object::MailboxRestore(old), Object::MailboxRestore(new)) => {
+            fixed("spec", old.spec == new.spec, "make another MailboxRestore");
+        }
         _ => {}
     }
     problems
@@ -71,20 +81,10 @@ pub fn validate_change(old: &Object, new: &Object) -> Vec<Problem> {
 fn mail_server(server: &MailServer, problems: &mut Vec<Problem>) {
     let spec = &server.spec;
     domain("spec.hostname", &spec.hostname, problems);
-    if spec.domains.is_empty() {
-        problems.push(Problem::new("spec.domains", "is empty", "name the domains that the server keeps mail for"));
-    }
     for (index, served) in spec.domains.iter().enumerate() {
         let path = format!("spec.domains[{index}]");
         domain(&format!("{path}.name"), &served.name, problems);
-        if spec.domains[..index].iter().any(|other| other.name == served.name) {
-            let message = format!("`{}` is there twice", served.name);
-            problems.push(Problem::new(format!("{path}.name"), message, "remove one of them"));
-        }
         size(&format!("{path}.quota"), served.quota.as_ref(), problems);
-    }
-    if !(1..=256).contains(&spec.shards) {
-        problems.push(Problem::new("spec.shards", format!("{} is out of range", spec.shards), "between 1 and 256"));
     }
     size("spec.storage.size", spec.storage.as_ref().map(|s| &s.size), problems);
     if let Some(limits) = &spec.limits {
@@ -92,10 +92,27 @@ fn mail_server(server: &MailServer, problems: &mut Vec<Problem>) {
         size("spec.limits.totalQuota", limits.total_quota.as_ref(), problems);
         size("spec.limits.maxMessageSize", limits.max_message_size.as_ref(), problems);
     }
+    let containers = [
+        ("primary", spec.primary.as_ref().and_then(|primary| primary.resources.as_ref())),
+        ("sidecar", spec.sidecar.as_ref().and_then(|sidecar| sidecar.resources.as_ref())),
+    ];
+    for (container, resources) in containers.into_iter().filter_map(|(name, found)| Some((name, found?))) {
+        amounts(&format!("spec.{container}.resources"), resources, problems);
+    }
     let networks = spec.proxy_protocol.iter().flat_map(|p| &p.trusted_cidrs).enumerate();
     for (index, network) in networks.filter(|(_, network)| !is_network(network)) {
         let path = format!("spec.proxyProtocol.trustedCIDRs[{index}]");
         problems.push(Problem::new(path, format!("`{network}` is not a network"), "for example 10.0.0.0/8"));
+    }
+}
+
+fn amounts(path: &str, resources: &Resources, problems: &mut Vec<Problem>) {
+    for (list, amounts) in [("requests", &resources.requests), ("limits", &resources.limits)] {
+        for (name, amount) in amounts.iter().filter(|(_, amount)| !amount.is_valid()) {
+            let Amount::Text(text) = amount else { continue };
+            let message = format!("`{text}` is not an amount");
+            problems.push(Problem::new(format!("{path}.{list}.{name}"), message, "for example 500m or 1Gi"));
+        }
     }
 }
 
@@ -140,25 +157,13 @@ fn alias(alias: &Alias, problems: &mut Vec<Problem>) {
         (Some(_), Some(_)) => problems.push(Problem::new("spec.reject", "stands beside targets", "remove one of them")),
         _ => {}
     }
-    if let Some(targets) = &spec.targets {
-        if targets.is_empty() || targets.len() > 50 {
-            let message = format!("has {} entries", targets.len());
-            problems.push(Problem::new("spec.targets", message, "between 1 and 50"));
-        }
-        for (index, found) in targets.iter().enumerate() {
-            target(&format!("spec.targets[{index}]"), found, problems);
-        }
+    for (index, found) in spec.targets.iter().flatten().enumerate() {
+        target(&format!("spec.targets[{index}]"), found, problems);
     }
-    if let Some(reject) = &spec.reject {
-        if !(400..=599).contains(&reject.code) {
-            let message = format!("{} is out of range", reject.code);
-            problems.push(Problem::new("spec.reject.code", message, "450 = try again, 550 = never"));
-        }
-        let printable = !reject.message.is_empty() && reject.message.chars().all(|c| matches!(c, ' '..='~'));
-        if !printable || reject.message.len() > 400 {
-            let message = "is not one line of printable ASCII";
-            problems.push(Problem::new("spec.reject.message", message, "for example: this address is gone"));
-        }
+    let printable = |text: &str| text.chars().all(|c| matches!(c, ' '..='~'));
+    if spec.reject.as_ref().is_some_and(|reject| !printable(&reject.message)) {
+        let message = "is not one line of printable ASCII";
+        problems.push(Problem::new("spec.reject.message", message, "for example: this address is gone"));
     }
 }
 

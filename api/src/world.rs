@@ -108,7 +108,11 @@ pub fn references(objects: &[Object]) -> Vec<Finding> {
         let server = match object {
             Object::Mailbox(o) => &o.spec.server_ref.name,
             Object::Alias(o) => &o.spec.server_ref.name,
-            Object::MailServer(_) | Object::Secret(_) => continue,
+            Object::MailServer(_)
+            | Object::BackupPolicy(_)
+            | Object::MailboxBackup(_)
+            | Object::MailboxRestore(_)
+            | Object::Secret(_) => continue,
         };
         let mut find = |condition, status, reason, message| {
             findings.push(Finding { object: object.reference(), condition, status, reason, message });

@@ -1,9 +1,12 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use model::Address;
+
+use crate::commands::{backup, bucket, export, import, key, restore};
 
 /// Where `up` keeps everything, unless told otherwise.
 pub const DEFAULT_STATE: &str = "sealpost-state";
@@ -28,12 +31,30 @@ pub enum Command {
     Status(Status),
     /// Remove an object whose manifest is gone; a mailbox keeps its mail until it is declared again.
     Delete(Delete),
+    /// Make a snapshot of a mailbox of a running `up` now, beside those that its policy makes.
+    Backup(backup::Args),
+    /// Bring a mailbox of a running `up` back from its archive, as it was at a time, into another mailbox or in place.
+    Restore(restore::Args),
+    /// Write a mailbox's files, offline, as mail that other programs read.
+    Export(export::Args),
+    /// Put exported or other mail into a mailbox of a running `up`.
+    Import(import::Args),
+    /// Print the raw key of a mailbox's database, for any SQLCipher tool.
+    Key(key::Args),
+    /// List, verify and fetch archives of a bucket; no server is needed.
+    Bucket(bucket::Args),
     /// Run the owner process of a shard.
     #[command(hide = true)]
     Primary(Role),
     /// Run a protocol front end.
     #[command(hide = true)]
     Secondary(Role),
+    /// Archive the mailboxes of a shard, beside its primary.
+    #[command(hide = true)]
+    Sidecar(Role),
+    /// Bring a cluster to what its MailServers, Mailboxes and Aliases declare.
+    #[command(hide = true)]
+    Operator(Operator),
 }
 
 /// `sealpost up`
@@ -104,9 +125,9 @@ pub enum Output {
 /// `sealpost delete`
 #[derive(Debug, clap::Args)]
 pub struct Delete {
-    /// Kind of the object, for example `Mailbox`.
+    /// Kind of the object, for example `Mailbox`; `run` for a restore that is to be cancelled.
     pub kind: String,
-    /// Its `metadata.name`.
+    /// Its `metadata.name`; of a restore what `--run` says.
     pub name: String,
     /// State folder of the running `sealpost up`.
     #[arg(long, default_value = DEFAULT_STATE, value_name = "DIR")]
@@ -119,9 +140,32 @@ pub struct Role {
     /// The role's configuration (JSON).
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
+    /// Where to answer probes: `/livez`, `/readyz`, `/metrics`.
+    #[arg(long, value_name = "ADDRESS")]
+    pub probes: Option<SocketAddr>,
     /// Stop when standard input closes, so that no child outlives its supervisor.
     #[arg(long)]
     pub supervised: bool,
+}
+
+/// `sealpost operator`. The API server is found as `kubectl` finds it: from the pod's service account, or `KUBECONFIG`.
+#[derive(Debug, clap::Args)]
+pub struct Operator {
+    /// The namespace that its Lease is in: its own.
+    #[arg(long, env = "SEALPOST_NAMESPACE", value_name = "NAMESPACE")]
+    pub namespace: String,
+    /// Its name, which no other process has: its pod's.
+    #[arg(long, env = "SEALPOST_NAME", value_name = "NAME")]
+    pub name: String,
+    /// The image of fresh MailServers that name none; unless told otherwise, what its own pod runs.
+    #[arg(long, env = "SEALPOST_IMAGE", value_name = "IMAGE")]
+    pub image: Option<String>,
+    /// Look at the objects of this namespace only, not of the whole cluster.
+    #[arg(long, env = "SEALPOST_WATCH_NAMESPACE", value_name = "NAMESPACE")]
+    pub watch_namespace: Option<String>,
+    /// Where to answer probes: `/livez`, `/readyz`, `/metrics`.
+    #[arg(long, value_name = "ADDRESS")]
+    pub probes: Option<SocketAddr>,
 }
 
 /// The command line of this process; prints help or errors and ends the process itself.

@@ -3,10 +3,15 @@
 //! `<state>/run/up.sock`, mode 0600. A client sends one JSON line, the server answers with one and closes. Nothing that
 //! opens a mailbox travels here: key bundles are wrapped before they are sent.
 
+use std::fmt;
 use std::path::Path;
+use std::str::FromStr;
 
 use anyhow::{Context, bail};
+use control::report::RunReport;
+use jiff::Timestamp;
 use model::Address;
+use model::backup::ArchiveId;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -28,6 +33,19 @@ pub enum Ask {
         /// `keys.json`: wrapped, so no secret.
         keys: String,
     },
+    /// Restores a mailbox; answered by [`Told::Run`]. One of that id that is known already is told again.
+    Restore(Box<Wish>),
+    /// Makes a snapshot of a mailbox now; answered as a restore.
+    Backup {
+        /// Names it: one that was done is not done again.
+        run: String,
+        /// The mailbox.
+        address: Address,
+        /// It has failed if it is not done by then.
+        deadline: Timestamp,
+    },
+    /// How does that run fare?
+    Run(String),
     /// Removes an object whose manifest is gone.
     Delete {
         /// Kind, in any case.
@@ -37,12 +55,61 @@ pub enum Ask {
     },
 }
 
+/// A restore.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Wish {
+    /// Names it: one that was done is not done again.
+    pub run: String,
+    /// The address of a mailbox, or an archive.
+    pub source: Source,
+    /// The last moment that is restored; none = all there is.
+    pub at: Option<Timestamp>,
+    /// The mailbox that gets it; none = in place.
+    pub to: Option<Address>,
+    /// It has failed when it is not done by then.
+    pub deadline: Timestamp,
+}
+
+/// What is restored: an address, or `<serverId>/<mailboxId>/t<timeline>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Source {
+    /// The newest archive of the mailbox with that address.
+    Address(Address),
+    /// Exactly this one.
+    Archive(ArchiveId),
+}
+
+impl FromStr for Source {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.contains('@') {
+            return text.parse().map(Self::Address).map_err(|error| format!("{error}"));
+        }
+        let wanted = "neither an address nor an archive: <serverId>/<mailboxId>/t<timeline>";
+        text.parse().map(Self::Archive).map_err(|_| wanted.to_owned())
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Archive(archive) => archive.fmt(f),
+        }
+    }
+}
+
 /// The answers.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Told {
     /// To [`Ask::Status`].
     Status(Status),
+    /// To [`Ask::Restore`], [`Ask::Backup`] and [`Ask::Run`]
+    Run(Box<RunReport>),
     /// It is done; the text says what.
     Done(String),
     /// It is not; the text says why and what to do.

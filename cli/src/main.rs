@@ -1,9 +1,11 @@
-//! The `sealpost` executable: every role of the data plane, `up`, and the tools for people.
+//! The `sealpost` executable: every role, `up`, and the tools for people; also the plugin of `kubectl`.
 
 mod args;
 mod commands;
 mod control;
+mod hygiene;
 mod logging;
+mod plugin;
 mod role;
 mod up;
 
@@ -17,7 +19,7 @@ fn main() -> ExitCode {
         eprintln!("sealpost: {error}");
         return ExitCode::FAILURE;
     }
-    sys::process::overwrite_freed_c_memory();
+    hygiene::wipe_freed_memory();
     tls::install_provider();
-    commands::run(args::parse())
+    if plugin::is_called() { plugin::run() } else { commands::run(args::parse()) }
 }

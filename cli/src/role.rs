@@ -1,25 +1,58 @@
 //! One process of the data plane: read the configuration, serve until told to stop.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context;
+use probes::Health;
 use serde::de::DeserializeOwned;
 use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::args::Role;
+use crate::args::{Operator, Role};
 
 /// Serves one shard.
 pub fn primary(role: &Role) -> anyhow::Result<()> {
     let config = read(&role.config)?;
-    serve(role.supervised, |stop| async move { Ok(primary::run(config, announce, stop).await?) })
+    serve(role.supervised, role.probes, |health, stop| async move {
+        Ok(primary::run(config, health, announce, stop).await?)
+    })
 }
 
 /// Serves mail clients, or other mail servers.
 pub fn secondary(role: &Role) -> anyhow::Result<()> {
     let config = read(&role.config)?;
-    serve(role.supervised, |stop| async move { Ok(secondary::run(config, announce, stop).await?) })
+    serve(role.supervised, role.probes, |health, stop| async move {
+        Ok(secondary::run(config, health, announce, stop).await?)
+    })
+}
+
+/// Archives the mailboxes of a shard.
+pub fn sidecar(role: &Role) -> anyhow::Result<()> {
+    let config = read(&role.config)?;
+    serve(role.supervised, role.probes, |health, stop| async move {
+        // It listens nowhere.
+        announce(&std::collections::BTreeMap::new());
+        sidecar::run(config, health, stop).await.map_err(|error| {
+            let hint = error.hint().map(|hint| format!("\n  {hint}")).unwrap_or_default();
+            anyhow::anyhow!("{:#}{hint}", anyhow::Error::from(error))
+        })
+    })
+}
+
+/// Serves a cluster.
+pub fn operator(options: Operator) -> anyhow::Result<()> {
+    let Operator { namespace, name, image, watch_namespace, probes } = options;
+    let only = watch_namespace.filter(|namespace| !namespace.is_empty());
+    let config = operator::Config { namespace, name, image, only };
+    serve(false, probes, |health, stop| async move {
+        operator::run(config, health, stop).await.map_err(|error| {
+            let hint = error.hint().map(|hint| format!("\n  {hint}")).unwrap_or_default();
+            anyhow::anyhow!("{:#}{hint}", anyhow::Error::from(error))
+        })
+    })
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
@@ -34,16 +67,24 @@ fn announce(endpoints: &std::collections::BTreeMap<String, std::net::SocketAddr>
     }
 }
 
-fn serve<F, Fut>(supervised: bool, run: F) -> anyhow::Result<()>
+/// Answers probes from the first moment on, so that a long start is not taken for a hanging one.
+async fn answer_probes(at: Option<SocketAddr>, health: &Health, stop: &CancellationToken) -> anyhow::Result<()> {
+    let Some(address) = at else { return Ok(()) };
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot answer probes on {address}"))?;
+    tokio::spawn(probes::serve(listener, health.clone(), stop.clone()));
+    Ok(())
+}
+
+fn serve<F, Fut>(supervised: bool, probes: Option<SocketAddr>, run: F) -> anyhow::Result<()>
 where
-    F: FnOnce(CancellationToken) -> Fut,
+    F: FnOnce(Health, CancellationToken) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
     crate::logging::role();
     let hardened = sys::process::harden_process();
     tracing::info!(?hardened, "process hardened");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         let stop = CancellationToken::new();
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -57,12 +98,21 @@ where
             }
             token.cancel();
         });
-        let result = run(stop).await;
+        // Probes are answered to the end: what drains is alive.
+        let (health, probing) = (Health::starting(), CancellationToken::new());
+        let _ended = probing.clone().drop_guard();
+        let result = match answer_probes(probes, &health, &probing).await {
+            Ok(()) => run(health, stop).await,
+            Err(error) => Err(error),
+        };
         if let Err(error) = &result {
             tracing::error!(error = format!("{error:#}"), "the role stopped");
         }
         result
-    })
+    });
+    // Not waited for: the thread that watches standard input reads until the supervisor closes it, which waits for us.
+    runtime.shutdown_background();
+    result
 }
 
 /// Returns when standard input has ended: the supervisor is gone.
@@ -71,3 +121,6 @@ async fn orphaned() {
     let mut buffer = [0; 64];
     while matches!(stdin.read(&mut buffer).await, Ok(n) if n > 0) {}
 }
+
+#[cfg(test)]
+mod tests;

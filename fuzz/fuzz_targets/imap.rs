@@ -1,4 +1,4 @@
-//! Any bytes are a command and a folder name. Run: `cargo +nightly fuzz run imap`.
+//! Any bytes are a command and a folder name. Run: `.ci/fuzz`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

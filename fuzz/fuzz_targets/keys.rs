@@ -1,4 +1,4 @@
-//! Any bytes are a `keys.json`. Run: `cargo +nightly fuzz run keys`.
+//! Any bytes are a `keys.json`. Run: `.ci/fuzz`.
 #![no_main]
 
 use crypto::Keyset;

@@ -1,4 +1,4 @@
-//! Any bytes are a message. Run: `cargo +nightly fuzz run mime`. Inputs that fail go to `regressions/mime`, which the
+//! Any bytes are a message. Run: `.ci/fuzz`. Inputs that fail go to `regressions/mime`, which the
 //! ordinary tests of `mail/mime` replay.
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any bytes are a command line, the content of a DATA, and a message. Run: `cargo +nightly fuzz run smtp`.
+//! Any bytes are a command line, the content of a DATA, and a message. Run: `.ci/fuzz`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,6 +1,9 @@
-//! Any bytes are a message of either side of the wire. Run: `cargo +nightly fuzz run wire`.
+//! Any bytes are a message of either side of the wire, and frames on it. Run: `.ci/fuzz`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|raw: &[u8]| wire::parse(raw));
+fuzz_target!(|raw: &[u8]| {
+    wire::parse(raw);
+    wire::frames(raw);
+});

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::workspace::{root, verdict};
 
 /// What each crate may depend on, lower layers first. `cli` is not here: it may use everything.
-const LAYERS: [(&str, &[&str]); 18] = [
+const LAYERS: [(&str, &[&str]); 20] = [
     ("model", &[]),
     ("sys", &[]),
     ("crypto", &["model", "sys"]),
@@ -17,18 +17,23 @@ const LAYERS: [(&str, &[&str]); 18] = [
     ("control", &["model"]),
     // Certificates are files too: a development CA is written durably.
     ("tls", &["model", "sys", "files"]),
+    ("probes", &[]),
     ("mime", &["model"]),
-    ("store", &["model", "sys", "crypto", "files", "mime"]),
-    ("wire", &["model", "sys", "crypto", "tls"]),
-    ("primary", &["model", "sys", "crypto", "files", "control", "tls", "mime", "store", "wire"]),
+    ("store", &["model", "sys", "crypto", "files", "control", "mime"]),
+    ("interchange", &["model", "crypto", "files"]),
+    ("wire", &["model", "sys", "crypto", "files", "tls"]),
+    ("primary", &["model", "sys", "crypto", "files", "control", "tls", "probes", "mime", "store", "wire"]),
     ("imap", &["model", "crypto", "mime"]),
     ("pop3", &["model", "crypto", "mime"]),
     ("smtp", &["model", "crypto", "mime"]),
     ("outbound", &["model", "crypto", "mime"]),
-    ("secondary", &["model", "sys", "crypto", "files", "tls", "mime", "wire", "imap", "pop3", "smtp", "outbound"]),
+    (
+        "secondary",
+        &["model", "sys", "crypto", "files", "tls", "probes", "mime", "wire", "imap", "pop3", "smtp", "outbound"],
+    ),
     ("api", &["model", "crypto"]),
-    ("operator", &["model", "crypto", "api", "control", "tls"]),
-    ("sidecar", &["model", "files", "control"]),
+    ("operator", &["model", "crypto", "api", "control", "tls", "probes"]),
+    ("sidecar", &["model", "files", "control", "probes"]),
 ];
 
 /// Crates outside the layers: the executable on top, and this tool.

@@ -3,7 +3,9 @@
 mod ci;
 mod docs;
 mod generate;
+mod install;
 mod layers;
+mod reference;
 mod rules;
 mod sizes;
 mod workspace;

@@ -2,12 +2,12 @@
 //!
 //! * A folder gives its `*.yaml`, `*.yml` and `*.json` files in order of their names; folders inside are not entered.
 //! * Kinds of our group must be exactly right: an unknown kind or field is an error that names the nearest one.
-//! * Kinds of other groups, and kinds of ours that this version does not serve yet, give a warning and are left out.
+//! * Kinds of other groups give a warning and are left out.
 //! * Namespaces are not looked at: everything read together is one namespace.
 
 mod locate;
 mod nearest;
-mod shape;
+pub(crate) mod shape;
 #[cfg(test)]
 mod tests;
 
@@ -22,14 +22,9 @@ use zeroize::Zeroizing;
 
 use self::locate::Source;
 use crate::error::{Invalid, ManifestError};
-use crate::object::{Object, Secret};
+use crate::object::{KINDS, Object, Secret};
 use crate::validate::{Problem, validate};
 use crate::{API_VERSION, GROUP};
-
-/// Kinds of our group that are served.
-const SERVED: [&str; 3] = ["MailServer", "Mailbox", "Alias"];
-/// Kinds of our group that this version only knows by name.
-const PLANNED: [&str; 3] = ["BackupPolicy", "MailboxBackup", "MailboxRestore"];
 
 /// What was read.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -156,38 +151,28 @@ fn decode(value: &Value) -> Result<Decoded, Problem> {
         return Err(Problem::new("apiVersion", "is missing", format!("our objects have `apiVersion: {API_VERSION}`")));
     };
     let Some(kind) = text("kind") else {
-        return Err(Problem::new("kind", "is missing", format!("our kinds are {}", SERVED.join(", "))));
+        return Err(Problem::new("kind", "is missing", format!("our kinds are {}", KINDS.join(", "))));
     };
     let (group, _) = version.rsplit_once('/').unwrap_or(("", version));
     if version == "v1" && kind == "Secret" {
         return secret(map).map(|secret| Decoded::Object(Object::Secret(secret)));
     }
     if group != GROUP {
-        let ours = SERVED.contains(&kind).then(|| format!("; did you mean `apiVersion: {API_VERSION}`?"));
+        let ours = KINDS.contains(&kind).then(|| format!("; did you mean `apiVersion: {API_VERSION}`?"));
         return Ok(Decoded::Skipped(format!("{version} {kind} is ignored{}", ours.unwrap_or_default())));
     }
     if version != API_VERSION {
         return Err(Problem::new("apiVersion", format!("there is no `{version}`"), format!("write `{API_VERSION}`")));
     }
-    if PLANNED.contains(&kind) {
-        return Ok(Decoded::Skipped(format!("{} is not supported by this version yet, ignored", label(value))));
-    }
-    if !SERVED.contains(&kind) {
-        let hint = nearest::hint(kind, SERVED.into_iter().chain(PLANNED));
+    if !KINDS.contains(&kind) {
+        let hint = nearest::hint(kind, KINDS);
         return Err(Problem::new("kind", format!("there is no kind `{kind}`"), hint));
     }
     shape::check(kind, map)?;
-    let object = match kind {
-        "MailServer" => typed(value).map(|o| Object::MailServer(Box::new(o))),
-        "Mailbox" => typed(value).map(|o| Object::Mailbox(Box::new(o))),
-        _ => typed(value).map(|o| Object::Alias(Box::new(o))),
-    };
-    object.map(Decoded::Object)
-}
-
-/// The shape was checked, so this hardly ever fails; where it does, the reader's own words must do.
-fn typed<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, Problem> {
-    T::deserialize(value).map_err(|error| Problem::new("", error.to_string(), ""))
+    let unknown = || Ok(Decoded::Skipped(format!("{} is ignored", label(value))));
+    // The shape was checked, so reading hardly ever fails; where it does, the reader's own words must do.
+    let wrong = |error: serde_json::Error| Problem::new("", error.to_string(), "");
+    Object::decode(kind, value).map_or_else(unknown, |object| object.map(Decoded::Object).map_err(wrong))
 }
 
 fn secret(map: &Map<String, Value>) -> Result<Secret, Problem> {

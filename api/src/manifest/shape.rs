@@ -1,7 +1,7 @@
 //! Compares a document with the schema of its kind: fields that do not exist, fields that must, types and bounds. What
 //! an API server would say first, with the nearest name as a hint.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
@@ -29,7 +29,7 @@ const METADATA: [&str; 15] = [
 ];
 
 /// The first thing in which a document differs from its kind's schema.
-pub(super) fn check(kind: &str, document: &Map<String, Value>) -> Result<(), Problem> {
+pub(crate) fn check(kind: &str, document: &Map<String, Value>) -> Result<(), Problem> {
     metadata(document)?;
     let Some(schema) = schemas().get(kind) else { return Ok(()) };
     let names = ["apiVersion", "kind", "metadata", "spec", "status"];
@@ -138,6 +138,13 @@ fn type_hint(found: &Value, expected: &str, schema: &Value) -> String {
 fn object(path: &str, map: &Map<String, Value>, schema: &Value) -> Result<(), Problem> {
     let Some(properties) = schema["properties"].as_object() else {
         let each = &schema["additionalProperties"];
+        if let Some(most) = schema["maxProperties"].as_u64().filter(|most| map.len() as u64 > *most) {
+            return Err(Problem::new(
+                path,
+                format!("has {} entries", map.len()),
+                format!("at most {most} are allowed"),
+            ));
+        }
         return map.iter().try_for_each(|(key, found)| value(&format!("{path}.{key}"), found, each));
     };
     for (key, found) in map {
@@ -172,8 +179,24 @@ fn array(path: &str, items: &[Value], schema: &Value) -> Result<(), Problem> {
     if let Some(least) = schema["minItems"].as_u64().filter(|least| count < *least) {
         return Err(Problem::new(path, format!("has {count} entries"), format!("at least {least} is needed")));
     }
-    let items = items.iter().enumerate();
-    items.into_iter().try_for_each(|(index, item)| value(&format!("{path}[{index}]"), item, &schema["items"]))
+    let each = items.iter().enumerate();
+    each.into_iter().try_for_each(|(index, item)| value(&format!("{path}[{index}]"), item, &schema["items"]))?;
+    unique(path, items, schema)
+}
+
+/// No entry twice where the list is a set, no key twice where it is a map.
+fn unique(path: &str, items: &[Value], schema: &Value) -> Result<(), Problem> {
+    let key = schema["x-kubernetes-list-map-keys"][0].as_str();
+    if key.is_none() && schema["x-kubernetes-list-type"] != "set" {
+        return Ok(());
+    }
+    let of = |item: &Value| key.map_or_else(|| item.clone(), |key| item[key].clone());
+    let mut seen = BTreeSet::new();
+    let Some(at) = items.iter().position(|item| !seen.insert(of(item).to_string())) else { return Ok(()) };
+    let path = key.map_or_else(|| format!("{path}[{at}]"), |key| format!("{path}[{at}].{key}"));
+    let text = of(&items[at]);
+    let text = text.as_str().map_or_else(|| text.to_string(), str::to_owned);
+    Err(Problem::new(path, format!("`{text}` is there twice"), "remove one of them"))
 }
 
 fn string(path: &str, text: &str, schema: &Value) -> Result<(), Problem> {
@@ -183,6 +206,9 @@ fn string(path: &str, text: &str, schema: &Value) -> Result<(), Problem> {
     }
     if schema["minLength"].as_u64().is_some_and(|least| length < least) {
         return Err(Problem::new(path, format!("`{text}` is too short"), description(schema)));
+    }
+    if schema["format"] == "date-time" && text.parse::<jiff::Timestamp>().is_err() {
+        return Err(Problem::new(path, format!("`{text}` is not a time"), "for example 2026-01-31T13:00:00Z"));
     }
     let Some(allowed) = schema["enum"].as_array() else { return Ok(()) };
     if allowed.iter().any(|value| value == text) {

@@ -61,6 +61,13 @@ fn a_wrong_type_says_what_to_write() {
 }
 
 #[test]
+fn a_time_is_written_with_its_zone() {
+    let text = "apiVersion: sealpost.dev/v1alpha1\nkind: MailboxRestore\nmetadata: {name: back}\nspec:\n  \
+                source: {mailboxRef: {name: ann}}\n  target: {mailboxRef: {name: old}}\n  at: 2026-01-31 13:00\n";
+    assert_eq!(wrong(text), "7: spec.at: `2026-01-31 13:00` is not a time / for example 2026-01-31T13:00:00Z");
+}
+
+#[test]
 fn what_is_missing_is_named() {
     let missing = wrong(&format!("{ANN}  quota: 5Gi\n"));
     assert!(missing.starts_with("5: spec.address: is missing / Its address"), "{missing}");
@@ -85,13 +92,13 @@ fn unknown_kinds_and_versions_of_our_group_are_errors() {
 }
 
 #[test]
-fn other_groups_and_planned_kinds_are_ignored_with_a_warning() {
+fn kinds_of_other_groups_are_ignored_with_a_warning() {
     let text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n---\n\
-                apiVersion: sealpost.dev/v1alpha1\nkind: BackupPolicy\nmetadata: {name: daily}\n";
+                apiVersion: v1\nkind: BackupPolicy\nmetadata: {name: daily}\n";
     let read = read(text).unwrap();
     assert_eq!(read.objects, []);
     assert!(read.warnings[0].ends_with("apps/v1 Deployment is ignored"), "{:?}", read.warnings);
-    assert!(read.warnings[1].ends_with("BackupPolicy/daily is not supported by this version yet, ignored"));
+    assert!(read.warnings[1].ends_with("did you mean `apiVersion: sealpost.dev/v1alpha1`?"), "{:?}", read.warnings);
 }
 
 #[test]

@@ -10,7 +10,7 @@ pub async fn run(options: Delete) -> anyhow::Result<()> {
     match control::ask(&options.state, &Ask::Delete { kind: options.kind, name: options.name }).await? {
         Told::Done(what) => println!("{what}"),
         Told::Refused(why) => bail!(why),
-        Told::Status(_) => bail!("unexpected answer"),
+        Told::Status(_) | Told::Run(_) => bail!("unexpected answer"),
     }
     Ok(())
 }

@@ -24,10 +24,7 @@ pub async fn run(options: Password) -> anyhow::Result<()> {
         // Before anything is shown: a password for a mailbox that cannot take it helps nobody.
         refused(control::ask(&options.state, &Ask::Awaiting(address.clone())).await?)?;
     }
-    let password = Secret::mint(&[]);
-    let recovery =
-        options.recovery.then(|| Secret::mint(&password.tag().map(str::to_owned).into_iter().collect::<Vec<_>>()));
-    let keys = wrap(address, &password, recovery.as_ref())?;
+    let Minted { password, recovery, keys } = mint(address, options.recovery)?;
     if options.offline {
         print!("{}", manifest(address, &keys));
     } else {
@@ -36,16 +33,37 @@ pub async fn run(options: Password) -> anyhow::Result<()> {
     show(&password, recovery.as_ref(), options.offline).await
 }
 
-fn wrap(address: &Address, password: &Secret, recovery: Option<&Secret>) -> anyhow::Result<String> {
-    let cost = Argon2Cost::default();
-    let (keyset, _dek) = Keyset::create(&NewKeyset { address, password, recovery, cost, created: Timestamp::now() })?;
-    String::from_utf8(keyset.to_json()).context("keys.json is text")
+/// Secrets that open a mailbox, and its keys wrapped with them.
+pub struct Minted {
+    /// The password.
+    pub password: Secret,
+    /// The recovery key, if one was asked for.
+    pub recovery: Option<Secret>,
+    /// `keys.json`: nothing in it opens the mailbox without one of the others.
+    pub keys: String,
+}
+
+/// Makes them for the mailbox of that address.
+pub fn mint(address: &Address, recovery: bool) -> anyhow::Result<Minted> {
+    let password = Secret::mint(&[]);
+    let others: Vec<String> = password.tag().map(str::to_owned).into_iter().collect();
+    let recovery = recovery.then(|| Secret::mint(&others));
+    let new = NewKeyset {
+        address,
+        password: &password,
+        recovery: recovery.as_ref(),
+        cost: Argon2Cost::default(),
+        created: Timestamp::now(),
+    };
+    let (keyset, _dek) = Keyset::create(&new)?;
+    let keys = String::from_utf8(keyset.to_json()).context("keys.json is text")?;
+    Ok(Minted { password, recovery, keys })
 }
 
 fn refused(told: Told) -> anyhow::Result<()> {
     match told {
         Told::Refused(why) => bail!(why),
-        Told::Done(_) | Told::Status(_) => Ok(()),
+        Told::Done(_) | Told::Status(_) | Told::Run(_) => Ok(()),
     }
 }
 
@@ -60,8 +78,8 @@ fn manifest(address: &Address, keys: &str) -> String {
     text
 }
 
-/// Offline, standard output is the manifest, so the secrets go to standard error.
-async fn show(password: &Secret, recovery: Option<&Secret>, offline: bool) -> anyhow::Result<()> {
+/// Shows secrets: on a terminal for 30 seconds. Offline, standard output is the manifest, so they go to standard error.
+pub async fn show(password: &Secret, recovery: Option<&Secret>, offline: bool) -> anyhow::Result<()> {
     let mut out: Box<dyn Write> = if offline { Box::new(std::io::stderr()) } else { Box::new(std::io::stdout()) };
     let terminal = if offline { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() };
     let mut lines = 1;

@@ -104,7 +104,9 @@ async fn supervise(spec: Spec, tell: watch::Sender<Observed>, stop: Cancellation
         if !stop.is_cancelled() {
             eprintln!("{} ended; it is started again in {wait:?} (log: {})", spec.name, spec.log.display());
             let _ = tokio::time::timeout(wait, stop.cancelled()).await;
-            wait = (wait * 2).min(LONGEST_WAIT);
+            // Tests of faults end processes all the time, and mean it.
+            let longest = if files::fault::is_on() { FIRST_WAIT } else { LONGEST_WAIT };
+            wait = (wait * 2).min(longest);
         }
     }
 }

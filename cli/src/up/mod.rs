@@ -9,14 +9,14 @@ mod pki;
 mod plane;
 mod ports;
 mod reconcile;
+mod restore;
 mod serve;
-mod shard;
 mod state;
 mod status;
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -31,8 +31,10 @@ use state::StateDir;
 
 /// How often manifests are looked at, and what failed is tried again.
 const PERIOD: Duration = Duration::from_secs(1);
-/// How long the first start may take: opening directories, the first keys (Argon2id), certificates.
+/// How long a start may take: opening directories, certificates, processes.
 const START: Duration = Duration::from_mins(1);
+/// How much longer for each object: the first keys of a mailbox are one run of Argon2id, one mailbox after the other.
+const FIRST_KEYS: Duration = Duration::from_secs(2);
 
 /// Runs until Ctrl-C or SIGTERM.
 pub async fn run(options: Up) -> anyhow::Result<()> {
@@ -45,15 +47,22 @@ pub async fn run(options: Up) -> anyhow::Result<()> {
     objects::follows(&manifests.objects, &memory.objects)?;
     let objects = objects::merge(manifests.objects.clone(), &mut memory.objects)?;
     let server = objects::server(&objects.all)?;
-    let pki = pki::prepare(&state, &memory.server, server, &objects.all)?;
+    let pki = pki::prepare(&state, &memory.server)?;
+    if let pki::Public { files: None, broken: true, finding: Some(finding), .. } =
+        pki::public(&state, server, &objects.all)?
+    {
+        bail!(finding);
+    }
     let listener = serve::listen(state.root())?;
 
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut plane = Plane::new(&state, &memory.server, server, pki, chooser)?;
     let mut reconciler = Reconciler::new(state, memory, options.files.clone(), manifests.objects)?;
+    let patience =
+        START.saturating_add(FIRST_KEYS.saturating_mul(u32::try_from(objects.all.len()).unwrap_or(u32::MAX)));
     let started = async {
-        tokio::time::timeout(START, start(&mut plane, &mut reconciler, &options))
+        tokio::time::timeout(patience, start(&mut plane, &mut reconciler, &options))
             .await
             .context("the server does not start")?
     };
@@ -74,6 +83,13 @@ pub async fn run(options: Up) -> anyhow::Result<()> {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut current = true;
     loop {
+        if !plane.has_fronts() && reconciler.public.files.is_some() {
+            tokio::select! {
+                started = start_fronts(&mut plane, &reconciler, &options) => started?,
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+            }
+        }
         // People first: where every pass takes its whole deadline, the next one is always due.
         tokio::select! {
             biased;
@@ -100,8 +116,18 @@ pub async fn run(options: Up) -> anyhow::Result<()> {
 
 async fn start(plane: &mut Plane, reconciler: &mut Reconciler, options: &Up) -> anyhow::Result<()> {
     plane.start_primary(&reconciler.state).await?;
+    plane.start_sidecar(&reconciler.state).await?;
     reconciler.reconcile(&plane.shard()?).await?;
-    plane.start_secondaries(&reconciler.state, options).await
+    if reconciler.public.files.is_none() {
+        return Ok(());
+    }
+    start_fronts(plane, reconciler, options).await
+}
+
+async fn start_fronts(plane: &mut Plane, reconciler: &Reconciler, options: &Up) -> anyhow::Result<()> {
+    let Some(public) = reconciler.public.files.clone() else { return Ok(()) };
+    let started = plane.start_secondaries(&reconciler.state, &public, options);
+    tokio::time::timeout(START, started).await.context("the front ends do not start")?
 }
 
 /// One reconciliation; true where the shard has what is declared.
@@ -124,6 +150,8 @@ async fn answer(ask: Ask, reconciler: &mut Reconciler, plane: &Plane, current: b
             status.ready &= current;
             status.mailboxes.clone_from(&reconciler.mailboxes);
             status.findings.clone_from(&reconciler.findings);
+            status.backups.clone_from(&reconciler.backups);
+            status.runs = reconciler.runs();
             Told::Status(status)
         }
         Ask::Awaiting(address) => {
@@ -136,6 +164,21 @@ async fn answer(ask: Ask, reconciler: &mut Reconciler, plane: &Plane, current: b
             }
             Err(why) => Told::Refused(why),
         },
+        Ask::Restore(wish) => match reconciler.restore(&wish) {
+            Ok(report) => {
+                settle(reconciler, plane).await;
+                Told::Run(Box::new(report))
+            }
+            Err(why) => Told::Refused(why),
+        },
+        Ask::Backup { run, address, deadline } => match reconciler.back_up(&run, &address, deadline) {
+            Ok(report) => {
+                settle(reconciler, plane).await;
+                Told::Run(Box::new(report))
+            }
+            Err(why) => Told::Refused(why),
+        },
+        Ask::Run(id) => reconciler.run(&id).map_or_else(Told::Refused, |report| Told::Run(Box::new(report))),
         Ask::Keys { address, keys } => match install(&address, keys, reconciler, plane).await {
             Ok(()) => Told::Done(format!("{address} has its keys")),
             Err(why) => Told::Refused(why),
@@ -152,7 +195,7 @@ async fn install(
     let id = reconciler.awaiting(address)?;
     let later = |error: anyhow::Error| format!("the shard cannot take keys now: {error:#}\n  try again in a moment");
     let shard = plane.shard().map_err(later)?;
-    if !shard.install_keys(id, keys.into_bytes()).await.map_err(later)? {
+    if !shard.install_keys(id, keys.into_bytes()).await.map_err(|error| later(error.into()))? {
         return Err(format!("{address} has its keys already"));
     }
     settle(reconciler, plane).await;

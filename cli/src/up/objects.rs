@@ -29,8 +29,8 @@ pub fn merge(declared: Vec<Object>, memory: &mut BTreeMap<String, Value>) -> any
     let mut all = declared;
     let mut present = BTreeMap::new();
     for object in &all {
-        if let Some(value) = value(object)? {
-            present.insert(object.reference().to_string(), value);
+        if let Some(value) = object.encode() {
+            present.insert(object.reference().to_string(), value?);
         }
     }
     let mut orphaned = Vec::new();
@@ -87,22 +87,10 @@ pub fn delete(
     Ok(reference)
 }
 
-fn value(object: &Object) -> anyhow::Result<Option<Value>> {
-    Ok(match object {
-        Object::MailServer(o) => Some(serde_json::to_value(o)?),
-        Object::Mailbox(o) => Some(serde_json::to_value(o)?),
-        Object::Alias(o) => Some(serde_json::to_value(o)?),
-        Object::Secret(_) => None,
-    })
-}
-
 fn object(reference: &str, value: &Value) -> anyhow::Result<Object> {
-    let value = value.clone();
-    let object = match reference.split('/').next() {
-        Some("MailServer") => serde_json::from_value(value).map(Object::MailServer),
-        Some("Mailbox") => serde_json::from_value(value).map(Object::Mailbox),
-        Some("Alias") => serde_json::from_value(value).map(Object::Alias),
-        _ => bail!("world.json remembers {reference}, which this version does not know"),
+    let kind = reference.split('/').next().unwrap_or_default();
+    let Some(object) = Object::decode(kind, value) else {
+        bail!("world.json remembers {reference}, which this version does not know");
     };
     object.with_context(|| format!("world.json remembers {reference} in a form this version cannot read"))
 }

@@ -1,4 +1,4 @@
-//! The data plane of `up`: a primary, IMAP processes, an MX.
+//! The data plane of `up`: a primary with its sidecar, IMAP processes, an MX.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -8,14 +8,15 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use api::MailServer;
 use model::{ServerId, ShardId, Term};
+use operator::ShardClient;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::child::{Endpoints, Spec, Supervised};
 use super::pki::Pki;
 use super::ports::Chooser;
 use super::reconcile::Reconciler;
-use super::shard::Shard;
 use super::state::StateDir;
 use super::status::Status;
 use crate::args::Up;
@@ -27,12 +28,16 @@ pub struct Plane {
     pki: Pki,
     chooser: Chooser,
     operator: Arc<rustls::ClientConfig>,
+    /// Takes up an operator's certificate that was replaced on disk.
+    _follow: AbortOnDropHandle<()>,
     shard_key: PathBuf,
     server_secret: PathBuf,
     primary: Option<Supervised>,
+    sidecar: Option<Supervised>,
     fronts: Vec<(Supervised, u16)>,
     tasks: JoinSet<()>,
     stop_primary: CancellationToken,
+    stop_sidecar: CancellationToken,
     stop_fronts: CancellationToken,
 }
 
@@ -50,14 +55,19 @@ impl Plane {
             server: id.clone(),
             hostname: server.spec.hostname.clone(),
             operator: identity.client_config(tls::Role::Primary(ShardId(0)))?,
+            _follow: AbortOnDropHandle::new(tokio::spawn(async move {
+                tls::follow("the operator's", || identity.reload()).await;
+            })),
             pki,
             chooser,
             shard_key: state.secret("shard-0.key")?,
             server_secret: state.secret("server.key")?,
             primary: None,
+            sidecar: None,
             fronts: Vec::new(),
             tasks: JoinSet::new(),
             stop_primary: CancellationToken::new(),
+            stop_sidecar: CancellationToken::new(),
             stop_fronts: CancellationToken::new(),
         })
     }
@@ -73,6 +83,7 @@ impl Plane {
             identity: self.pki.primary.clone(),
             shard_key: self.shard_key.clone(),
             server_secret: self.server_secret.clone(),
+            sidecar: Some(state.path("run/sidecar.sock")),
             // The disk is shared with everything else on this machine: a share of it says nothing, 256 MiB do.
             tuning: primary::Tuning { floor_percent: 0, ..primary::Tuning::default() },
         };
@@ -88,21 +99,46 @@ impl Plane {
         Ok(())
     }
 
+    /// Starts the sidecar beside the primary. It finds the primary, and mail does not wait for it.
+    pub async fn start_sidecar(&mut self, state: &StateDir) -> anyhow::Result<()> {
+        let config = sidecar::process::Config {
+            server: self.server.clone(),
+            shard: ShardId(0),
+            data: state.path("shard-0"),
+            socket: state.path("run/sidecar.sock"),
+            credentials: state.path("run/credentials"),
+            // As for the primary: the disk is not the volume's alone.
+            tuning: sidecar::process::Tuning { floor_bytes: 256 << 20, ..sidecar::process::Tuning::default() },
+        };
+        let configure = move |_: &Endpoints| to_json(&config);
+        let spec = spec(state, "sidecar-0", "sidecar", configure);
+        let sidecar = Supervised::start(spec, self.stop_sidecar.clone(), &mut self.tasks);
+        sidecar.ready().await.context("the sidecar does not start")?;
+        self.sidecar = Some(sidecar);
+        Ok(())
+    }
+
     /// Starts the front ends and waits until they serve.
-    pub async fn start_secondaries(&mut self, state: &StateDir, options: &Up) -> anyhow::Result<()> {
+    pub async fn start_secondaries(
+        &mut self,
+        state: &StateDir,
+        public: &tls::PublicFiles,
+        options: &Up,
+    ) -> anyhow::Result<()> {
         let chooser = self.chooser;
         for replica in 0..options.imap_replicas {
-            let (base, dev_plain) = (self.secondary(&self.pki.imap)?, options.dev_plain);
+            let name = format!("secondary-imap-{replica}");
+            let (base, dev_plain) = (self.secondary(&name, &self.pki.imap, public)?, options.dev_plain);
             let configure = move |before: &Endpoints| {
                 let choose = |name| chooser.choose(name, replica, before);
                 let plain = dev_plain.then(|| choose("imap-plain"));
                 let listen = secondary::Listen::Imap { imaps: choose("imaps"), imap: choose("imap"), plain };
                 to_json(&secondary::Config { listen, ..base.clone() })
             };
-            let spec = spec(state, &format!("secondary-imap-{replica}"), "secondary", configure);
+            let spec = spec(state, &name, "secondary", configure);
             self.fronts.push((Supervised::start(spec, self.stop_fronts.clone(), &mut self.tasks), replica));
         }
-        let base = self.secondary(&self.pki.mx)?;
+        let base = self.secondary("secondary-mx-0", &self.pki.mx, public)?;
         let configure = move |before: &Endpoints| {
             let listen = secondary::Listen::Mx { smtp: chooser.choose("mx", 0, before) };
             to_json(&secondary::Config { listen, ..base.clone() })
@@ -115,13 +151,26 @@ impl Plane {
         Ok(())
     }
 
-    fn secondary(&self, identity: &tls::IdentityFiles) -> anyhow::Result<secondary::Config> {
+    /// True once front ends were started.
+    pub fn has_fronts(&self) -> bool {
+        !self.fronts.is_empty()
+    }
+
+    fn secondary(
+        &self,
+        name: &str,
+        identity: &tls::IdentityFiles,
+        public: &tls::PublicFiles,
+    ) -> anyhow::Result<secondary::Config> {
         Ok(secondary::Config {
             server: self.server.clone(),
             hostname: self.hostname.clone(),
-            shards: vec![secondary::Shard { id: ShardId(0), address: self.wire()?.to_string() }],
+            shards: vec![secondary::Shard {
+                id: ShardId(0),
+                address: files::fault::detour(name, self.wire()?.to_string()),
+            }],
             identity: identity.clone(),
-            public: self.pki.public.clone(),
+            public: public.clone(),
             listen: secondary::Listen::Mx { smtp: SocketAddr::from(([127, 0, 0, 1], 0)) },
         })
     }
@@ -135,14 +184,19 @@ impl Plane {
     }
 
     /// The shard's control endpoint, while the primary serves.
-    pub fn shard(&self) -> anyhow::Result<Shard> {
-        Ok(Shard { address: self.wire()?, tls: self.operator.clone() })
+    pub fn shard(&self) -> anyhow::Result<ShardClient> {
+        Ok(ShardClient { address: self.wire()?.to_string(), tls: self.operator.clone() })
     }
 
-    /// Stops the front ends, then the primary.
+    /// Stops the front ends, then the sidecar, then the primary.
     pub async fn stop(&mut self) {
+        let behind = usize::from(self.primary.is_some()) + usize::from(self.sidecar.is_some());
         self.stop_fronts.cancel();
-        while !self.fronts.is_empty() && self.tasks.len() > usize::from(self.primary.is_some()) {
+        while !self.fronts.is_empty() && self.tasks.len() > behind {
+            self.tasks.join_next().await;
+        }
+        self.stop_sidecar.cancel();
+        while self.sidecar.is_some() && self.tasks.len() > usize::from(self.primary.is_some()) {
             self.tasks.join_next().await;
         }
         self.stop_primary.cancel();
@@ -152,8 +206,8 @@ impl Plane {
     /// What runs, and where.
     pub fn status(&self) -> Status {
         let mut status = Status { ready: self.primary.is_some() && !self.fronts.is_empty(), ..Status::default() };
-        let all =
-            self.primary.iter().map(|primary| (primary, 0)).chain(self.fronts.iter().map(|(f, replica)| (f, *replica)));
+        let behind = self.primary.iter().chain(&self.sidecar).map(|child| (child, 0));
+        let all = behind.chain(self.fronts.iter().map(|(f, replica)| (f, *replica)));
         for (child, replica) in all {
             let observed = child.observed();
             status.ready &= observed.endpoints.is_some();
@@ -171,7 +225,7 @@ impl Plane {
         let mut status = self.status();
         status.mailboxes.clone_from(&reconciler.mailboxes);
         let mut text = status.to_string();
-        if let Some(ca) = &self.pki.public_ca {
+        if let Some(ca) = &reconciler.public.ca {
             let _ = writeln!(text, "mail clients have to trust {}", ca.display());
         }
         let mx = status.endpoints.get("mx").cloned().unwrap_or_default();

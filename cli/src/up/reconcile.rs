@@ -6,15 +6,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use api::conditions::reason;
 use api::{KeySource, Object, Seen};
-use crypto::{Argon2Cost, Keyset, NewKeyset, Secret};
+use control::operator::{Push, Wanted};
+use control::report::{PolicyReport, Report, RunReport};
 use jiff::Timestamp;
-use model::{Address, Directory, Generation, MailboxId, Plan, ShardId};
+use model::backup::{Run, RunKind};
+use model::{Address, Bindings, BootId, Directory, Generation, MailboxId, Plan, ServerId, ShardId};
+use operator::ShardClient;
 
 use super::objects::{self, Objects};
-use super::shard::Shard;
+use super::pki::{self, Public};
+use super::restore::{self, Asked};
 use super::state::{Memory, StateDir};
 use super::status;
+use crate::control::Wish;
 
 /// Passes after which something must be oscillating.
 const MAX_PASSES: usize = 8;
@@ -28,10 +34,20 @@ pub struct Reconciler {
     files: Vec<PathBuf>,
     declared: Vec<Object>,
     warnings: Vec<String>,
+    /// What the shard said of itself last.
+    of_shard: Vec<String>,
     pushed: Option<Directory>,
+    /// What the shard was told last, and in which start of it.
+    wanted: Option<(BootId, Wanted)>,
+    /// What its sidecar says of restores, by id.
+    reports: BTreeMap<String, RunReport>,
     told: BTreeSet<String>,
+    /// What mail clients see.
+    pub public: Public,
     /// Mailboxes by address, for `status`.
     pub mailboxes: BTreeMap<String, status::Mailbox>,
+    /// How the copies fare, for `status`.
+    pub backups: BTreeMap<String, status::Backup>,
     /// Findings, for `status`.
     pub findings: Vec<String>,
 }
@@ -52,15 +68,20 @@ impl Reconciler {
             files,
             declared,
             warnings: Vec::new(),
+            of_shard: Vec::new(),
             pushed: None,
+            wanted: None,
+            reports: BTreeMap::new(),
+            backups: BTreeMap::new(),
             told: BTreeSet::new(),
+            public: Public::default(),
             mailboxes: BTreeMap::new(),
             findings: Vec::new(),
         })
     }
 
     /// Brings the shard to what is declared; true once the directory in force is the declared one.
-    pub async fn reconcile(&mut self, shard: &Shard) -> anyhow::Result<bool> {
+    pub async fn reconcile(&mut self, shard: &ShardClient) -> anyhow::Result<bool> {
         self.read();
         let mut settled = false;
         for _ in 0..MAX_PASSES {
@@ -73,8 +94,11 @@ impl Reconciler {
         Ok(settled)
     }
 
-    /// Removes an orphaned object.
+    /// Removes an orphaned object, or a restore.
     pub fn delete(&mut self, kind: &str, name: &str) -> Result<String, String> {
+        if kind.eq_ignore_ascii_case("run") {
+            return self.cancel(name);
+        }
         let reference = objects::delete(&mut self.memory.objects, &self.declared, kind, name)?;
         self.state.remember(&self.memory).map_err(|error| format!("{error:#}"))?;
         Ok(format!("{reference} is deleted; a mailbox's mail is kept and comes back when it is declared again"))
@@ -109,16 +133,121 @@ impl Reconciler {
     }
 
     /// One pass; true where it changed something and another is due.
-    async fn pass(&mut self, shard: &Shard) -> anyhow::Result<bool> {
+    async fn pass(&mut self, shard: &ShardClient) -> anyhow::Result<bool> {
         let status = shard.status().await?;
+        self.of_shard.clone_from(&status.findings);
         let keyed: BTreeSet<MailboxId> = status.mailboxes.iter().filter(|m| m.keyed).map(|m| m.id).collect();
         let objects = objects::merge(self.declared.clone(), &mut self.memory.objects)?;
+        self.public = pki::public(&self.state, objects::server(&objects.all)?, &objects.all)?;
         let plan = self.compile(&objects, &keyed)?;
         let mut changed = self.push(shard, &plan, status.generation).await?;
         changed |= self.install_keys(shard, &plan, &objects, &keyed).await?;
-        let waiting = status.mailboxes.iter().map(|m| (m.id, m.waiting)).collect();
-        self.observe(&plan, &objects, &keyed, &waiting);
+        self.want(shard, &plan, &objects, status.boot).await?;
+        let waiting = status.mailboxes.iter().map(|m| (m.id, (m.waiting, m.unchecked))).collect();
+        let faults = status.mailboxes.iter().filter_map(|m| Some((m.id, m.fault.clone()?))).collect();
+        self.observe(&plan, &objects, &keyed, &waiting, &faults);
+        self.hear(status.sidecar.report.as_ref());
         Ok(changed)
+    }
+
+    /// Tells the shard what is to be copied where: every destination is a folder here.
+    async fn want(&mut self, shard: &ShardClient, plan: &Plan, objects: &Objects, boot: BootId) -> anyhow::Result<()> {
+        let server = objects::server(&objects.all)?;
+        // Policies that cannot be found stay in force as they last were.
+        let last = self.wanted.iter().map(|(_, wanted)| (ShardId(0), wanted.policies.clone())).collect();
+        let mut found = api::policies(server, &self.memory.server, &objects.all, &plan.bindings, &last);
+        let policies = found.shards.remove(&ShardId(0)).unwrap_or_default().into_folders(&self.state.path("bucket"));
+        let now = Timestamp::now();
+        self.memory.runs.retain(|asked| asked.is_remembered(now));
+        let wanted = (boot, Wanted { policies, runs: restore::assignments(&self.memory.runs) });
+        if self.wanted.as_ref() != Some(&wanted) {
+            shard.want(&wanted.1).await?;
+            self.wanted = Some(wanted);
+        }
+        Ok(())
+    }
+
+    /// Takes up a restore, or tells of the one that has its name.
+    pub fn restore(&mut self, wish: &Wish) -> Result<RunReport, String> {
+        let all = restore::Known { directory: self.pushed.as_ref(), mailboxes: &self.mailboxes };
+        let (kind, admitted) = (all.kind(wish)?, all.admit(wish));
+        self.take_up(&wish.run, kind, wish.deadline, admitted)
+    }
+
+    /// Takes up a backup, or tells of the one that has its name.
+    pub fn back_up(&mut self, name: &str, address: &Address, deadline: Timestamp) -> Result<RunReport, String> {
+        let all = restore::Known { directory: self.pushed.as_ref(), mailboxes: &self.mailboxes };
+        let kind = RunKind::Backup { mailbox: all.mailbox(address)? };
+        self.take_up(name, kind, deadline, Ok(()))
+    }
+
+    fn take_up(
+        &mut self,
+        name: &str,
+        kind: RunKind,
+        deadline: Timestamp,
+        admitted: Result<(), String>,
+    ) -> Result<RunReport, String> {
+        let id = restore::id_of(name);
+        match self.memory.runs.iter().find(|asked| asked.run.id == id) {
+            Some(known) if known.run.kind == kind => {}
+            Some(_) => {
+                return Err(format!("the run {name} is another one\n  leave --run out, or choose another name"));
+            }
+            None => {
+                admitted?;
+                self.memory.runs.push(Asked { run: Run { id: id.clone(), kind, deadline }, end: None });
+                self.state.remember(&self.memory).map_err(|error| format!("{error:#}"))?;
+            }
+        }
+        self.run(&id)
+    }
+
+    /// Cancels a run; one that is over is forgotten.
+    pub fn cancel(&mut self, name: &str) -> Result<String, String> {
+        let id = restore::id_of(name);
+        let before = self.memory.runs.len();
+        self.memory.runs.retain(|asked| asked.run.id != id);
+        if self.memory.runs.len() == before {
+            return Err(format!("there is no run {name}\n  see `sealpost status`"));
+        }
+        self.state.remember(&self.memory).map_err(|error| format!("{error:#}"))?;
+        Ok(format!("the run {name} is wanted no more; a restore that is about to take its place goes on to its end"))
+    }
+
+    /// How a run fares.
+    pub fn run(&self, id: &str) -> Result<RunReport, String> {
+        let asked = self.memory.runs.iter().find(|asked| asked.run.id == id);
+        let gone = || format!("the run {id} was cancelled, or is over for long\n  see `sealpost status`");
+        Ok(asked.ok_or_else(gone)?.report(Timestamp::now(), self.reports.get(id)))
+    }
+
+    /// How all of them fare.
+    pub fn runs(&self) -> Vec<RunReport> {
+        let now = Timestamp::now();
+        self.memory.runs.iter().map(|asked| asked.report(now, self.reports.get(&asked.run.id))).collect()
+    }
+
+    /// What the sidecar says.
+    fn hear(&mut self, report: Option<&Report>) {
+        let Some(report) = report else { return };
+        let backup = |policy: &PolicyReport| status::Backup { time: report.time, report: policy.clone() };
+        self.backups = report.policies.iter().map(|(name, policy)| (name.clone(), backup(policy))).collect();
+        for (name, policy) in &report.policies {
+            let all = [&policy.reachable, &policy.within_rpo, &policy.retention, &policy.verified];
+            let bad = all.into_iter().filter(|it| it.status == Some(false));
+            self.findings.extend(bad.map(|it| format!("BackupPolicy/{name}: {}: {}", it.reason, it.message)));
+        }
+        self.reports = report.runs.iter().map(|run| (run.id.clone(), run.clone())).collect();
+        let runs = &mut self.memory.runs;
+        let news = report.runs.iter().filter(|said| runs.iter_mut().any(|asked| asked.hear(said))).count();
+        if news > 0
+            && let Err(error) = self.state.remember(&self.memory)
+        {
+            tracing::warn!(error = format!("{error:#}"), "what came of a restore is not written down yet");
+        }
+        let troubles = report.troubles.iter();
+        self.findings.extend(troubles.map(|it| format!("mailbox {}: {}: {}", it.mailbox, it.reason, it.message)));
     }
 
     fn compile(&self, objects: &Objects, keyed: &BTreeSet<MailboxId>) -> anyhow::Result<Plan> {
@@ -140,7 +269,7 @@ impl Reconciler {
     }
 
     /// Pushes the directory if it differs from what the shard has. Bindings are on disk first: no id is ever forgotten.
-    async fn push(&mut self, shard: &Shard, plan: &Plan, held: Option<Generation>) -> anyhow::Result<bool> {
+    async fn push(&mut self, shard: &ShardClient, plan: &Plan, held: Option<Generation>) -> anyhow::Result<bool> {
         let mut directory = plan.directory.clone();
         directory.generation = self.memory.generation;
         if held == Some(directory.generation) && self.pushed.as_ref() == Some(&directory) {
@@ -150,15 +279,16 @@ impl Reconciler {
         self.memory.generation.seq += 1;
         directory.generation = self.memory.generation;
         self.state.remember(&self.memory)?;
-        shard.push(&directory).await?;
-        self.pushed = Some(directory);
+        let push = Push { directory, bindings: self.memory.bindings.clone() };
+        shard.push(&push).await?;
+        self.pushed = Some(push.directory);
         Ok(true)
     }
 
     /// Makes the first keys of mailboxes whose password or bundle is declared.
     async fn install_keys(
         &mut self,
-        shard: &Shard,
+        shard: &ShardClient,
         plan: &Plan,
         objects: &Objects,
         keyed: &BTreeSet<MailboxId>,
@@ -173,7 +303,7 @@ impl Reconciler {
             }
             let keys = match api::key_source(mailbox, &objects.all) {
                 KeySource::Bundle(bundle) => bundle.to_vec(),
-                KeySource::Password(password) => wrap(address, password).await?,
+                KeySource::Password(password) => operator::first_keys(address, password).await?,
                 KeySource::AwaitingOwner | KeySource::Missing { .. } => continue,
             };
             installed |= shard.install_keys(id, keys).await?;
@@ -186,7 +316,8 @@ impl Reconciler {
         plan: &Plan,
         objects: &Objects,
         keyed: &BTreeSet<MailboxId>,
-        waiting: &BTreeMap<MailboxId, u64>,
+        waiting: &BTreeMap<MailboxId, (u64, bool)>,
+        faults: &BTreeMap<MailboxId, String>,
     ) {
         let mailboxes = plan.directory.mailboxes.iter().map(|(id, entry)| {
             let state = match entry.state {
@@ -194,8 +325,8 @@ impl Reconciler {
                 model::MailboxState::Active => "Ready".to_owned(),
                 other => format!("{other:?}"),
             };
-            let waiting = waiting.get(id).copied().unwrap_or(0);
-            (entry.address.to_string(), status::Mailbox { id: id.to_string(), state, waiting })
+            let (waiting, unchecked) = waiting.get(id).copied().unwrap_or_default();
+            (entry.address.to_string(), status::Mailbox { id: id.to_string(), state, waiting, unchecked })
         });
         self.mailboxes = mailboxes.collect();
         let orphaned = objects.orphaned.iter().map(|reference| {
@@ -206,7 +337,15 @@ impl Reconciler {
         });
         let findings =
             plan.findings.iter().chain(&api::references(&objects.all)).map(ToString::to_string).collect::<Vec<_>>();
-        self.findings = self.warnings.iter().cloned().chain(orphaned).chain(findings).collect();
+        let faults = faults.iter().map(|(id, fault)| {
+            let address = plan.directory.mailboxes.get(id).map_or_else(|| id.to_string(), |m| m.address.to_string());
+            format!(
+                "waiting mail of {address} cannot be read, and none is taken: {fault}\n  see the log of the primary"
+            )
+        });
+        let known = self.warnings.iter().chain(&self.of_shard).chain(&self.public.finding).cloned();
+        self.findings = known.chain(orphaned).chain(faults).chain(findings).collect();
+        self.findings.extend(copies(&self.memory.server, objects, &plan.bindings));
     }
 
     /// Says what is new among the findings, once.
@@ -221,19 +360,21 @@ impl Reconciler {
     }
 }
 
-/// Wraps a declared password around fresh keys. The password and the key are seen here and nowhere else.
-async fn wrap(address: Address, password: zeroize::Zeroizing<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
-    let made = tokio::task::spawn_blocking(move || {
-        let text = std::str::from_utf8(&password)?;
-        let password = Secret::new(text.trim_end_matches(['\r', '\n']));
-        let new = NewKeyset {
-            address: &address,
-            password: &password,
-            recovery: None,
-            cost: Argon2Cost::default(),
-            created: Timestamp::now(),
+/// What is wrong with references to policies and mailboxes, and what is declared in vain.
+fn copies(id: &ServerId, objects: &Objects, bindings: &Bindings) -> Vec<String> {
+    // `up` does not run without a MailServer.
+    let Ok(server) = objects::server(&objects.all) else { return Vec::new() };
+    let policies = api::policies(server, id, &objects.all, bindings, &BTreeMap::new());
+    let runs = api::runs(server, &objects.all, bindings, Timestamp::now()).unassigned;
+    let runs = runs.iter().map(|run| format!("{}: {}: {}", run.object, run.reason, run.message));
+    let idle = objects.all.iter().filter_map(|object| {
+        let message = match object {
+            Object::MailboxBackup(_) | Object::MailboxRestore(_) => {
+                "`sealpost up` carries out no declared runs: use `sealpost backup` and `sealpost restore`; every change is archived anyway"
+            }
+            _ => return None,
         };
-        anyhow::Ok(Keyset::create(&new)?.0.to_json())
+        Some(format!("{}: {}: {message}", object.reference(), reason::NOT_SUPPORTED))
     });
-    made.await?
+    policies.findings.iter().map(ToString::to_string).chain(runs).chain(idle).collect()
 }

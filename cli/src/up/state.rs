@@ -6,6 +6,7 @@
 //! <state>/pki/           development CAs and certificates
 //! <state>/keys/          shard keys, server secret, key bundles of mailboxes
 //! <state>/shard-0/       the volume of primary 0
+//! <state>/bucket/        a folder for each policy: what copies of mailboxes go to
 //! <state>/run/           control socket, configurations of the children
 //! <state>/log/           their logs
 //! ```
@@ -17,6 +18,8 @@ use anyhow::{Context, bail};
 use files::durable;
 use model::{Bindings, Generation, ServerId};
 use serde::{Deserialize, Serialize};
+
+use super::restore::Asked;
 
 /// The folder, locked for this process.
 pub struct StateDir {
@@ -38,6 +41,9 @@ pub struct Memory {
     pub bindings: Bindings,
     /// Every object last seen, by kind and name: one whose manifest vanishes stays until it is deleted.
     pub objects: BTreeMap<String, serde_json::Value>,
+    /// Restores that were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<Asked>,
 }
 
 impl StateDir {
@@ -91,6 +97,7 @@ impl StateDir {
                 generation: Generation::default(),
                 bindings: Bindings::default(),
                 objects: BTreeMap::new(),
+                runs: Vec::new(),
             },
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };

@@ -11,16 +11,18 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::FilesError;
+use crate::{FilesError, fault};
 
 /// Only the user Sealpost runs as reads a file of the volume.
 const FILE_MODE: u32 = 0o600;
 /// Only that user lists a folder of the volume.
 const DIR_MODE: u32 = 0o700;
+/// Octets that [`rewrite`] holds at a time.
+const REWRITTEN: usize = 1 << 20;
 /// Ends every temporary name.
 const TEMPORARY: &str = ".tmp";
 
@@ -38,11 +40,13 @@ pub fn create(path: &Path, contents: &[u8]) -> Result<bool, FilesError> {
     let temporary = temporary_beside(path)?;
     write_new(&temporary, contents)?;
     // A hard link, unlike a rename, never replaces its target.
+    fault::point("file.link.before");
     let linked = match fs::hard_link(&temporary, path) {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(e) => Err(FilesError::io("create", path)(e)),
     };
+    fault::point("file.link.after");
     fs::remove_file(&temporary).map_err(FilesError::io("remove", &temporary))?;
     sync_dir(folder_of(path)?)?;
     linked
@@ -51,7 +55,8 @@ pub fn create(path: &Path, contents: &[u8]) -> Result<bool, FilesError> {
 /// Moves `from` to `to` within a file system, replacing `to`, and syncs both folders. The contents of `from` must have
 /// been synced before.
 pub fn rename(from: &Path, to: &Path) -> Result<(), FilesError> {
-    fs::rename(from, to).map_err(FilesError::io("rename", from))?;
+    fault::io("file.rename.before").and_then(|()| fs::rename(from, to)).map_err(FilesError::io("rename", from))?;
+    fault::point("file.rename.after");
     let (source, target) = (folder_of(from)?, folder_of(to)?);
     // The target first: after a crash the file may have both names, but never none.
     sync_dir(target)?;
@@ -106,13 +111,47 @@ pub fn remove_dir_all(path: &Path) -> Result<(), FilesError> {
 /// Makes the names in a folder durable.
 pub fn sync_dir(path: &Path) -> Result<(), FilesError> {
     let folder = File::open(path).map_err(FilesError::io("open", path))?;
-    folder.sync_all().map_err(FilesError::io("sync", path))
+    sync("dir", &folder).map_err(FilesError::io("sync", path))
 }
 
 /// Makes the contents of a file that something else wrote durable.
 pub fn sync_file(path: &Path) -> Result<(), FilesError> {
     let file = File::open(path).map_err(FilesError::io("open", path))?;
-    file.sync_all().map_err(FilesError::io("sync", path))
+    sync("file", &file).map_err(FilesError::io("sync", path))
+}
+
+fn sync(what: &str, file: &File) -> io::Result<()> {
+    let (before, after) = match what {
+        "dir" => ("dir.sync.before", "dir.sync.after"),
+        _ => ("file.sync.before", "file.sync.after"),
+    };
+    fault::io(before)?;
+    file.sync_all()?;
+    fault::io(after)
+}
+
+/// Makes the contents of a file durable that a process before this one wrote, and may have failed to sync: the system takes
+/// what it could not write for clean from then on, so a sync alone would do nothing. Writes everything once more, in place;
+/// nobody may change the file meanwhile. One that is not there is as good.
+pub fn rewrite(path: &Path) -> Result<(), FilesError> {
+    let file = match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(FilesError::io("open", path)(e)),
+    };
+    let (mut piece, mut at) = (vec![0; REWRITTEN], 0);
+    loop {
+        let read = file.read_at(&mut piece, at).map_err(FilesError::io("read", path))?;
+        if read == 0 {
+            break;
+        }
+        file.write_all_at(&piece[..read], at).map_err(FilesError::io("write", path))?;
+        at += read as u64;
+    }
+    if at == 0 {
+        return Ok(());
+    }
+    sync("file", &file).map_err(FilesError::io("sync", path))
 }
 
 /// Removes the temporary files that a crash left in a folder; answers how many. Only for whoever owns the folder: a
@@ -136,7 +175,7 @@ fn write_new(path: &Path, contents: &[u8]) -> Result<(), FilesError> {
     let options = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path);
     let mut file = options.map_err(FilesError::io("create", path))?;
     file.write_all(contents).map_err(FilesError::io("write", path))?;
-    file.sync_all().map_err(FilesError::io("sync", path))
+    sync("file", &file).map_err(FilesError::io("sync", path))
 }
 
 /// The folder whose entry `path` is; `.` for a bare name.

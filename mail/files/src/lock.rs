@@ -40,7 +40,8 @@ pub fn lock_exclusive(path: &Path) -> Result<LockFile, FilesError> {
         }
         Err(e) => return Err(FilesError::io("lock", path)(e.into())),
     }
-    write_holder(&mut file).map_err(FilesError::io("write", path))?;
+    // Only for the message to others: on a full disk the owner still has to get in.
+    let _ = write_holder(&mut file);
     Ok(LockFile { _file: file })
 }
 

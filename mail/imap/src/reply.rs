@@ -1,7 +1,5 @@
 //! Tagged answers, and the reasons to leave a connection.
 
-use std::fmt::Write;
-
 use model::verbs::{Code, Failure};
 
 use crate::ImapError;
@@ -50,14 +48,19 @@ impl Reply {
         self
     }
 
+    /// The code, if there is one, and the text.
+    pub fn said(&self) -> String {
+        match &self.code {
+            Some(code) => format!("[{code}] {}", self.text),
+            None => self.text.clone(),
+        }
+    }
+
     /// Appends the answer's line.
     pub fn render(&self, tag: &str, out: &mut Vec<u8>) {
         let mut line = format!("{tag} {} ", self.status.word());
-        if let Some(code) = &self.code {
-            let _ = write!(line, "[{code}] ");
-        }
         // A text from elsewhere must not be able to add a line of its own.
-        line.extend(self.text.chars().map(|c| if c.is_control() { ' ' } else { c }));
+        line.extend(self.said().chars().map(|c| if c.is_control() { ' ' } else { c }));
         out.extend_from_slice(line.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
@@ -105,10 +108,28 @@ impl From<Failure> for Stop {
             Code::OverQuota => "OVERQUOTA",
             Code::Limit => "LIMIT",
             Code::NoPerm => "NOPERM",
+            // Not OVERQUOTA (RFC 5530): to delete mail would not help, and the disk may be another one soon.
+            Code::NoSpace => "UNAVAILABLE",
             Code::Unavailable | Code::NotAttached | Code::WrongShard => "UNAVAILABLE",
             Code::TooBig => "TOOBIG",
             Code::ServerBug => "SERVERBUG",
         };
         Self::Answer(Reply::no(failure.text).code(code))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_said_before_the_text_and_nothing_adds_a_line() {
+        let failure = Failure::unavailable("a file of the volume\r\n* failed");
+        let Stop::Answer(reply) = Stop::from(failure) else { panic!("a verb can answer that") };
+        assert_eq!(reply.said(), "[UNAVAILABLE] a file of the volume\r\n* failed");
+        let mut out = Vec::new();
+        reply.render("a1", &mut out);
+        assert_eq!(out, b"a1 NO [UNAVAILABLE] a file of the volume  * failed\r\n");
+        assert_eq!(Reply::ok("done").said(), "done");
     }
 }

@@ -62,12 +62,12 @@ pub fn header_value(block: &[u8], name: impl AsRef<[u8]>) -> Option<Vec<u8>> {
 /// The answer to `HEADER.FIELDS` (or with `not`, `HEADER.FIELDS.NOT`): the chosen fields byte for byte, in their order,
 /// and the empty line that ends them.
 pub fn header_fields(block: &[u8], names: &[impl AsRef<[u8]>], not: bool) -> Vec<u8> {
-    let wanted: HashSet<Vec<u8>> = names.iter().map(|name| name.as_ref().to_ascii_lowercase()).collect();
+    let is_wanted = chooser(names);
     let mut out = Vec::new();
     let mut rest = 0;
     for field in fields(block) {
         rest = field.whole.end;
-        if wanted.contains(&block[field.name].to_ascii_lowercase()) != not {
+        if is_wanted(&block[field.name]) != not {
             out.extend_from_slice(&block[field.whole]);
         }
     }
@@ -79,6 +79,18 @@ pub fn header_fields(block: &[u8], names: &[impl AsRef<[u8]>], not: bool) -> Vec
         None => out.extend_from_slice(b"\r\n"),
     }
     out
+}
+
+/// Names up to this many are compared one by one, which is faster than hashing each field's.
+const FEW: usize = 32;
+
+fn chooser(names: &[impl AsRef<[u8]>]) -> impl Fn(&[u8]) -> bool {
+    let many: Option<HashSet<Vec<u8>>> =
+        (names.len() > FEW).then(|| names.iter().map(|name| name.as_ref().to_ascii_lowercase()).collect());
+    move |found| match &many {
+        Some(many) => many.contains(&found.to_ascii_lowercase()),
+        None => names.iter().any(|name| name.as_ref().eq_ignore_ascii_case(found)),
+    }
 }
 
 /// A folded value as one line: line ends removed (the white space after them stays), trimmed.

@@ -45,5 +45,5 @@ pub use parse::{MAX_DEPTH, MAX_PARTS, parse};
 pub use preview::preview;
 pub use skeleton::{Kind, Part, Section, Skeleton};
 pub use structure::body_structure;
-pub use text::{fold, header_text, search_text};
+pub use text::{fold, header_text, search_text, value_contains};
 pub use words::decode_words;

@@ -1,5 +1,7 @@
 //! What SEARCH looks at: decoded headers, and the text of every part.
 
+use memchr::memmem;
+
 use crate::content::{ContentType, PartHeader};
 use crate::header::fields;
 use crate::skeleton::{Kind, Part, Skeleton};
@@ -15,6 +17,23 @@ pub fn fold(text: &str) -> String {
         return text.to_ascii_lowercase();
     }
     text.chars().flat_map(char::to_lowercase).map(|found| if found == 'ς' { 'σ' } else { found }).collect()
+}
+
+/// True if a header value, decoded by [`decode_words`] and folded, contains the folded text.
+pub fn value_contains(value: &[u8], text: &str) -> bool {
+    let is_plain = value.is_ascii() && memchr::memchr(b'\n', value).is_none() && memmem::find(value, b"=?").is_none();
+    if is_plain {
+        plain_contains(value.trim_ascii(), text.as_bytes())
+    } else {
+        fold(&decode_words(value)).contains(text)
+    }
+}
+
+/// The same for a value that is its own decoded form but for case.
+fn plain_contains(value: &[u8], text: &[u8]) -> bool {
+    let Some((first, rest)) = text.split_first() else { return true };
+    memchr::memchr2_iter(*first, first.to_ascii_uppercase(), value)
+        .any(|at| value.get(at + 1..at + 1 + rest.len()).is_some_and(|found| found.eq_ignore_ascii_case(rest)))
 }
 
 /// The message's own header, decoded: one `Name: value` line per field.

@@ -4,14 +4,17 @@
 //! them, the IMAP front end renders them; nothing is translated on the way.
 //!
 //! Start with [`verbs`] for what can be asked of a mailbox, [`Directory`] for where mail goes, [`Address`] for how a
-//! recipient is compared.
+//! recipient is compared. [`backup`] and [`cron`] are about copies of mailboxes.
 
 mod address;
+pub mod backup;
 mod class;
 mod columns;
+pub mod cron;
 mod directory;
 mod flags;
 mod ids;
+pub mod mutf7;
 pub mod plan;
 mod uidset;
 pub mod verbs;

@@ -26,6 +26,9 @@ pub struct Config {
     pub shard_key: PathBuf,
     /// A file of exactly 32 random bytes, the same for all shards of the server: makes fake keysets.
     pub server_secret: PathBuf,
+    /// Path of the unix socket on which the sidecar is answered; none = nothing is archived. At most 107 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sidecar: Option<PathBuf>,
     /// What may be changed, and rarely is.
     #[serde(default)]
     pub tuning: Tuning,
@@ -43,6 +46,8 @@ pub struct Tuning {
     pub max_message_size: u64,
     /// Most bytes of mail being received, all together.
     pub memory: u64,
+    /// Most sessions of one mailbox at a time: each costs some 20 KiB here and at its front end.
+    pub sessions_per_mailbox: usize,
     /// How long after its start a shard asks every connected IMAP secondary for a key, in milliseconds: sessions that
     /// outlived a restart have not all come back by then.
     pub ask_all_ms: u64,
@@ -55,6 +60,7 @@ impl Default for Tuning {
             floor_bytes: 256 << 20,
             max_message_size: 100 << 20,
             memory: 512 << 20,
+            sessions_per_mailbox: 4_096,
             ask_all_ms: 5_000,
         }
     }

@@ -9,11 +9,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use control::operator::Push;
 use jiff::Timestamp;
 use model::{Directory, MailboxId, ServerId, ShardId};
 use store::{DirectoryFile, StoreError};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 /// Why a push was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -99,8 +102,20 @@ pub struct Routes {
     file: Arc<DirectoryFile>,
     current: watch::Sender<Option<Arc<Directory>>>,
     /// One push or change of keys at a time.
-    changing: Mutex<BTreeSet<MailboxId>>,
+    changing: Mutex<Keyed>,
+    /// Keys have come that the directory does not show yet.
+    behind: Notify,
 }
+
+/// Which mailboxes of this shard have keys.
+struct Keyed {
+    mailboxes: BTreeSet<MailboxId>,
+    /// When the directory was last made anew for that.
+    shown: Option<Instant>,
+}
+
+/// The directory is made anew, and sent whole to every secondary, at most so often for keys that come.
+const SHOW_EVERY: Duration = Duration::from_millis(200);
 
 impl Routes {
     /// The directory that was last accepted, if any. Blocking.
@@ -110,9 +125,16 @@ impl Routes {
         file: DirectoryFile,
         keyed: BTreeSet<MailboxId>,
     ) -> Result<Self, StoreError> {
-        let stored = file.load()?.map(|directory| Arc::new(overlay(&directory, shard, &keyed)));
+        let stored = file.load()?.map(|(directory, _)| Arc::new(overlay(&directory, shard, &keyed)));
         let (current, _) = watch::channel(stored);
-        Ok(Self { server, shard, file: Arc::new(file), current, changing: Mutex::new(keyed) })
+        Ok(Self {
+            server,
+            shard,
+            file: Arc::new(file),
+            current,
+            changing: Mutex::new(Keyed { mailboxes: keyed, shown: None }),
+            behind: Notify::new(),
+        })
     }
 
     /// The directory now.
@@ -125,32 +147,56 @@ impl Routes {
         self.current.subscribe()
     }
 
+    /// What was last pushed, as it is on disk.
+    pub async fn pushed(&self) -> Result<Option<Push>, StoreError> {
+        let file = self.file.clone();
+        let read = tokio::task::spawn_blocking(move || file.load()).await.map_err(|_| StoreError::Stopped)??;
+        Ok(read.map(|(directory, bindings)| Push { directory, bindings }))
+    }
+
     /// Takes a push from the operator.
-    pub async fn push(&self, pushed: Directory, now: Timestamp) -> Result<(), PushError> {
+    pub async fn push(&self, push: Push, now: Timestamp) -> Result<(), PushError> {
         let keyed = self.changing.lock().await;
-        check(self.current().as_deref(), &pushed, &self.server, now)?;
-        let own = Arc::new(overlay(&pushed, self.shard, &keyed));
+        check(self.current().as_deref(), &push.directory, &self.server, now)?;
+        let own = Arc::new(overlay(&push.directory, self.shard, &keyed.mailboxes));
         let (file, saved) = (self.file.clone(), own.clone());
-        let written = tokio::task::spawn_blocking(move || file.save(&saved)).await;
+        let written = tokio::task::spawn_blocking(move || file.save(&saved, &push.bindings)).await;
         written.map_err(|_| StoreError::Stopped)??;
         self.current.send_replace(Some(own));
         Ok(())
     }
 
-    /// A mailbox of this shard has keys now.
+    /// A mailbox of this shard has keys now. The directory shows it at once, or, where many come, soon.
     pub async fn keyed(&self, mailbox: MailboxId) {
         let mut keyed = self.changing.lock().await;
-        if !keyed.insert(mailbox) {
+        if !keyed.mailboxes.insert(mailbox) {
             return;
         }
-        if let Some(known) = self.current() {
-            self.current.send_replace(Some(Arc::new(overlay(&known, self.shard, &keyed))));
+        if keyed.shown.is_some_and(|shown| shown.elapsed() < SHOW_EVERY) {
+            self.behind.notify_one();
+            return;
+        }
+        self.show(&mut keyed);
+    }
+
+    /// Shows keys that came too fast to be shown one by one, until `stop`.
+    pub async fn follow_keys(&self, stop: &CancellationToken) {
+        while stop.run_until_cancelled(self.behind.notified()).await.is_some() {
+            tokio::time::sleep(SHOW_EVERY).await;
+            self.show(&mut *self.changing.lock().await);
         }
     }
 
-    /// How many mailboxes of this shard have keys.
-    pub async fn keyed_count(&self) -> usize {
-        self.changing.lock().await.len()
+    fn show(&self, keyed: &mut Keyed) {
+        keyed.shown = Some(Instant::now());
+        if let Some(known) = self.current() {
+            self.current.send_replace(Some(Arc::new(overlay(&known, self.shard, &keyed.mailboxes))));
+        }
+    }
+
+    /// Which mailboxes of this shard have keys.
+    pub async fn keyed_mailboxes(&self) -> BTreeSet<MailboxId> {
+        self.changing.lock().await.mailboxes.clone()
     }
 }
 

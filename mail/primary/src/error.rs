@@ -18,6 +18,15 @@ pub enum PrimaryError {
         #[source]
         source: std::io::Error,
     },
+    /// The sidecar's socket cannot be made.
+    #[error("cannot listen on {}", path.display())]
+    Socket {
+        /// Its path.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
     /// A file cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
@@ -86,7 +95,9 @@ impl PrimaryError {
     /// What should happen next.
     pub fn class(&self) -> Class {
         match self {
-            Self::Bind { .. } | Self::Read { .. } | Self::NotAKey(_) | Self::Sys(_) => Class::Blocked,
+            Self::Bind { .. } | Self::Socket { .. } | Self::Read { .. } | Self::NotAKey(_) | Self::Sys(_) => {
+                Class::Blocked
+            }
             Self::Damaged { .. } | Self::Format { .. } => Class::Blocked,
             Self::ForeignVolume { .. } | Self::IdentityLost(_) => Class::Blocked,
             Self::Files(error) => error.class(),
@@ -103,6 +114,9 @@ impl PrimaryError {
             Self::ForeignVolume { .. } => Some("mount the volume of this shard, or choose another folder".to_owned()),
             Self::IdentityLost(_) => Some("restore identity.json from a backup of the volume".to_owned()),
             Self::Bind { address, .. } => Some(format!("stop what uses {address}, or choose another port")),
+            Self::Socket { path, .. } => {
+                Some(format!("make the folder of {} writable, or choose a path below 108 bytes", path.display()))
+            }
             Self::NotAKey(_) => Some("restore the key file; a new one does not open the volume".to_owned()),
             Self::Files(error) => error.hint(),
             _ => None,

@@ -7,12 +7,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use control::{Commit, Database};
 use crypto::{Argon2Cost, CryptoError, Keyset, SealingPublic, Slot};
+use jiff::Timestamp;
 use model::verbs::{Failure, KeysetReply};
 use model::{Address, MailboxId, SlotId};
 use serde_bytes::ByteBuf;
-use store::{KeysFile, Layout, StoreError};
+use store::{Archive, KeysFile, Layout, StoreError};
 use zeroize::Zeroizing;
 
 /// A keyset, parsed once.
@@ -57,18 +60,30 @@ pub enum InstallError {
 pub struct Keysets {
     layout: Layout,
     server_secret: Zeroizing<[u8; 32]>,
-    cache: Mutex<HashMap<MailboxId, Arc<Known>>>,
+    /// Who is told of changes.
+    archive: Arc<Archive>,
+    cache: Mutex<HashMap<MailboxId, (Arc<Known>, Instant)>>,
+}
+
+/// A keyset that nobody has asked for so long is read again when it is needed.
+const KEPT: Duration = Duration::from_mins(5);
+
+fn reply(mailbox: MailboxId, allowed: bool) -> KeysetReply {
+    KeysetReply { mailbox, keys: ByteBuf::new(), allowed, wait_ms: 0, suspect: false }
 }
 
 impl Keysets {
     /// The keysets of a volume.
-    pub fn new(layout: Layout, server_secret: Zeroizing<[u8; 32]>) -> Self {
-        Self { layout, server_secret, cache: Mutex::default() }
+    pub fn new(layout: Layout, server_secret: Zeroizing<[u8; 32]>, archive: Arc<Archive>) -> Self {
+        Self { layout, server_secret, archive, cache: Mutex::default() }
     }
 
     /// Which of these mailboxes have keys. Blocking.
-    pub fn scan(&self, mailboxes: impl Iterator<Item = MailboxId>) -> BTreeSet<MailboxId> {
-        mailboxes.filter(|id| self.layout.keys(*id).exists()).collect()
+    /// A file that cannot be looked at is an error: a mailbox without keys would be given others.
+    pub fn scan(&self, mailboxes: impl Iterator<Item = MailboxId>) -> std::io::Result<BTreeSet<MailboxId>> {
+        let looked = mailboxes.map(|id| Ok((id, self.layout.keys(id).try_exists()?)));
+        let keyed = looked.filter_map(|looked| looked.map(|(id, is_there)| is_there.then_some(id)).transpose());
+        keyed.collect()
     }
 
     /// The keyset of a mailbox, if it has one.
@@ -101,8 +116,22 @@ impl Keysets {
             Ok::<_, InstallError>(known)
         });
         let known = installed.await.map_err(|_| StoreError::Stopped)??;
-        self.remember(mailbox, known);
+        self.tell(mailbox, &self.remember(mailbox, known));
         Ok(())
+    }
+
+    /// A keyset came into its place by other means.
+    pub async fn installed(&self, mailbox: MailboxId) {
+        // What cannot be read is said where it is asked for.
+        if let Ok(Some(known)) = self.of(mailbox).await {
+            self.tell(mailbox, &known);
+        }
+    }
+
+    /// Tells whoever archives the volume.
+    fn tell(&self, mailbox: MailboxId, known: &Known) {
+        let commit = Commit { frame: 0, commit: known.keyset.version(), time: Timestamp::now() };
+        self.archive.notices().note(mailbox, Database::Keys, None, commit);
     }
 
     /// The answer to a keyset query for `address`, which stands for `owner`'s mailbox if for any.
@@ -110,7 +139,7 @@ impl Keysets {
         let fake = self.fake(address).await?;
         let Some((mailbox, allowed)) = owner else { return Ok(fake) };
         match self.of(mailbox).await? {
-            Some(known) => Ok(KeysetReply { mailbox, keys: known.json.clone(), allowed }),
+            Some(known) => Ok(KeysetReply { keys: known.json.clone(), ..reply(mailbox, allowed) }),
             None => Ok(fake),
         }
     }
@@ -123,7 +152,7 @@ impl Keysets {
             id.copy_from_slice(&name[..17]);
             let keyset = crypto::fake_keyset(&secret, &address, Argon2Cost::default())?;
             let keys = ByteBuf::from(keyset.to_json());
-            Ok::<_, CryptoError>(KeysetReply { mailbox: MailboxId::from_random(id), keys, allowed: true })
+            Ok::<_, CryptoError>(KeysetReply { keys, ..reply(MailboxId::from_random(id), true) })
         });
         match made.await {
             Ok(Ok(reply)) => Ok(reply),
@@ -132,12 +161,54 @@ impl Keysets {
     }
 
     fn cached(&self, mailbox: MailboxId) -> Option<Arc<Known>> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&mailbox).cloned()
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let (known, used) = cache.get_mut(&mailbox)?;
+        *used = Instant::now();
+        Some(known.clone())
     }
 
+    /// Forgets what was not asked for lately.
+    pub fn shrink(&self, now: Instant) {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.retain(|_, (_, used)| now.saturating_duration_since(*used) < KEPT);
+        let kept = cache.len();
+        cache.shrink_to(2 * kept);
+    }
+
+    /// Removes a slot, durably; false where there is none of that id. Copies of the file from before still open with it.
+    pub async fn remove_slot(&self, mailbox: MailboxId, slot: SlotId) -> Result<bool, InstallError> {
+        let file = KeysFile::new(self.layout.keys(mailbox));
+        let removed = tokio::task::spawn_blocking(move || {
+            let Some(json) = file.read()? else { return Ok(None) };
+            let mut known = Known::parse(&json)?;
+            if known.keyset.slot(slot).is_none() {
+                return Ok(None);
+            }
+            let version = known.keyset.version();
+            known.keyset.remove_slot(slot)?;
+            let json = known.keyset.to_json();
+            file.update(version, &json)?;
+            Ok::<_, InstallError>(Some(Known::parse(&json)?))
+        });
+        let Some(known) = removed.await.map_err(|_| StoreError::Stopped)?? else { return Ok(false) };
+        self.tell(mailbox, &self.remember(mailbox, known));
+        Ok(true)
+    }
+
+    /// Puts a keyset into the cache, and answers what is there now: who has read the file before it changed, and comes later,
+    /// does not bring back what was removed from it.
     fn remember(&self, mailbox: MailboxId, known: Known) -> Arc<Known> {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let (id, version) = (known.keyset.keyset_id(), known.keyset.version());
+        if let Some((newer, used)) = cache.get_mut(&mailbox)
+            && newer.keyset.keyset_id() == id
+            && newer.keyset.version() > version
+        {
+            *used = Instant::now();
+            return newer.clone();
+        }
         let known = Arc::new(known);
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).insert(mailbox, known.clone());
+        cache.insert(mailbox, (known.clone(), Instant::now()));
         known
     }
 }
@@ -145,13 +216,11 @@ impl Keysets {
 #[cfg(test)]
 mod tests {
     use crypto::{NewKeyset, NewSlot, Secret, SlotKind};
-    use jiff::Timestamp;
     use model::verbs::Scope;
 
     use super::*;
 
-    #[test]
-    fn a_login_outlives_changes_of_other_slots_and_ends_with_its_own() {
+    fn create() -> (Keyset, crypto::Dek) {
         let new = NewKeyset {
             address: &"ann@example.org".parse().unwrap(),
             password: &Secret::new("sesame"),
@@ -159,7 +228,32 @@ mod tests {
             cost: Argon2Cost::CHEAPEST,
             created: Timestamp::UNIX_EPOCH,
         };
-        let (mut keyset, dek) = Keyset::create(&new).unwrap();
+        Keyset::create(&new).unwrap()
+    }
+
+    #[test]
+    fn who_reads_a_keyset_late_does_not_bring_back_a_slot_that_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let keysets = Keysets::new(Layout::new(folder.path()), Zeroizing::new([1; 32]), Arc::new(Archive::new(0)));
+        let (mut keyset, dek) = create();
+        let secret = Secret::mint(&keyset.tags());
+        let (kind, scopes) = (SlotKind::AppPassword, BTreeSet::from([Scope::Imap]));
+        let device = NewSlot { secret: &secret, kind, scopes, created: Timestamp::UNIX_EPOCH };
+        let device = keyset.add_slot(&dek, &device).unwrap();
+        let read_before = Known::parse(&keyset.to_json()).unwrap();
+        keyset.remove_slot(device).unwrap();
+        let mailbox = MailboxId::from_random([1; 17]);
+        keysets.remember(mailbox, Known::parse(&keyset.to_json()).unwrap());
+        assert!(keysets.remember(mailbox, read_before).keyset.slot(device).is_none());
+        assert!(keysets.cached(mailbox).unwrap().keyset.slot(device).is_none());
+        let other = Known::parse(&create().0.to_json()).unwrap();
+        let id = other.keyset.keyset_id();
+        assert_eq!(keysets.remember(mailbox, other).keyset.keyset_id(), id, "another keyset takes its place");
+    }
+
+    #[test]
+    fn a_login_outlives_changes_of_other_slots_and_ends_with_its_own() {
+        let (mut keyset, dek) = create();
         let (password, first) = (keyset.slots()[0].id(), keyset.version());
         let parse = |keyset: &Keyset| Known::parse(&keyset.to_json()).unwrap();
         assert!(parse(&keyset).admits(password, first).is_some());

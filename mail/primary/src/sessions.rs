@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use crypto::ShieldedDek;
-use model::{MailboxId, SessionId};
+use model::{MailboxId, SessionId, SlotId};
 use tokio_util::sync::CancellationToken;
 use wire::LinkId;
 
@@ -33,6 +33,7 @@ pub struct Open<M> {
 
 struct Session {
     mailbox: MailboxId,
+    slot: SlotId,
     /// None while its secondary has lost the connection.
     link: Option<LinkId>,
     seen: Instant,
@@ -50,15 +51,12 @@ impl Session {
 }
 
 /// All sessions of a shard, over mailboxes of type `M` (a seam for tests; the store's in the server).
+#[expect(clippy::struct_field_names, reason = "what it holds is what it is")]
 pub struct Sessions<M> {
     sessions: HashMap<SessionId, Session>,
     open: HashMap<MailboxId, Open<M>>,
-}
-
-impl<M> Default for Sessions<M> {
-    fn default() -> Self {
-        Self { sessions: HashMap::new(), open: HashMap::new() }
-    }
+    /// Sessions of one mailbox.
+    most: usize,
 }
 
 /// A session that is over.
@@ -74,9 +72,14 @@ pub struct Ended<M> {
     pub last: bool,
 }
 
-/// The session is attached to another mailbox.
+/// Why a session was not added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Elsewhere;
+pub enum Refused {
+    /// It is attached to another mailbox.
+    Elsewhere,
+    /// The mailbox has as many as it may have.
+    Full,
+}
 
 /// What is attached.
 pub struct NewSession {
@@ -84,11 +87,18 @@ pub struct NewSession {
     pub session: SessionId,
     /// See `model::verbs::Attach`.
     pub mailbox: MailboxId,
+    /// The slot that opened it: its removal ends the session.
+    pub slot: SlotId,
     /// Through which secondary.
     pub link: LinkId,
 }
 
 impl<M: Clone> Sessions<M> {
+    /// None yet, and at most so many of one mailbox.
+    pub fn new(most: usize) -> Self {
+        Self { sessions: HashMap::new(), open: HashMap::new(), most }
+    }
+
     /// Adds a session, or renews one that comes again. Where it is the first of its mailbox, the answer is cancelled
     /// when the last one has gone.
     pub fn attach(
@@ -97,11 +107,15 @@ impl<M: Clone> Sessions<M> {
         mailbox: M,
         dek: ShieldedDek,
         now: Instant,
-    ) -> Result<Option<CancellationToken>, Elsewhere> {
+    ) -> Result<Option<CancellationToken>, Refused> {
         if self.sessions.get(&new.session).is_some_and(|session| session.mailbox != new.mailbox) {
-            return Err(Elsewhere);
+            return Err(Refused::Elsewhere);
         }
-        let session = Session { mailbox: new.mailbox, link: Some(new.link), seen: now };
+        let here = self.open.get(&new.mailbox).map_or(0, |open| open.sessions.len());
+        if here >= self.most && !self.sessions.contains_key(&new.session) {
+            return Err(Refused::Full);
+        }
+        let session = Session { mailbox: new.mailbox, slot: new.slot, link: Some(new.link), seen: now };
         self.sessions.insert(new.session, session);
         let mut first = None;
         let open = self.open.entry(new.mailbox).or_insert_with(|| {
@@ -163,9 +177,11 @@ impl<M: Clone> Sessions<M> {
         sessions.filter_map(|id| self.sessions.get(id)?.link).collect()
     }
 
-    /// Ends the sessions of a mailbox; answers through which links they are to be told.
-    pub fn evict(&mut self, mailbox: MailboxId) -> Vec<(Ended<M>, Option<LinkId>)> {
-        let own: Vec<_> = self.open.get(&mailbox).into_iter().flat_map(|open| &open.sessions).copied().collect();
+    /// Ends the sessions of a mailbox, all or those of one slot; answers through which links they are to be told.
+    pub fn evict(&mut self, mailbox: MailboxId, slot: Option<SlotId>) -> Vec<(Ended<M>, Option<LinkId>)> {
+        let all = self.open.get(&mailbox).into_iter().flat_map(|open| &open.sessions).copied();
+        let is_of = |id: &SessionId| slot.is_none_or(|slot| self.sessions.get(id).is_some_and(|s| s.slot == slot));
+        let own: Vec<_> = all.filter(is_of).collect();
         let mut end = |id| {
             let link = self.sessions.get(&id)?.link;
             Some((self.remove(id)?, link))
@@ -213,24 +229,29 @@ mod tests {
 
     fn attach(sessions: &mut Sessions<&'static str>, n: u8, link: u64, now: Instant) -> bool {
         let mailbox = MailboxId::from_random([1; 17]);
-        let new = NewSession { session: SessionId([n; 16]), mailbox, link: link_id(link) };
+        let new =
+            NewSession { session: SessionId([n; 16]), mailbox, slot: SlotId(u32::from(n % 2)), link: link_id(link) };
         sessions.attach(&new, "mailbox", ShieldedDek::new(&Dek::from_bytes(&[1; 32])), now).unwrap().is_some()
     }
 
     #[test]
     fn a_session_has_one_mailbox() {
-        let (mut sessions, now) = (Sessions::default(), Instant::now());
+        let (mut sessions, now) = (Sessions::new(8), Instant::now());
         attach(&mut sessions, 1, 1, now);
-        let new =
-            NewSession { session: SessionId([1; 16]), mailbox: MailboxId::from_random([2; 17]), link: link_id(1) };
+        let new = NewSession {
+            session: SessionId([1; 16]),
+            mailbox: MailboxId::from_random([2; 17]),
+            slot: SlotId(1),
+            link: link_id(1),
+        };
         let dek = ShieldedDek::new(&Dek::from_bytes(&[1; 32]));
-        assert_eq!(sessions.attach(&new, "other", dek, now).err(), Some(Elsewhere));
+        assert_eq!(sessions.attach(&new, "other", dek, now).err(), Some(Refused::Elsewhere));
         assert_eq!(sessions.open_mailboxes().len(), 1);
     }
 
     #[test]
     fn the_mailbox_closes_with_its_last_session() {
-        let (mut sessions, now) = (Sessions::default(), Instant::now());
+        let (mut sessions, now) = (Sessions::new(8), Instant::now());
         assert!(attach(&mut sessions, 1, 1, now));
         assert!(!attach(&mut sessions, 2, 2, now));
         assert_eq!(sessions.links(MailboxId::from_random([1; 17])), [link_id(1), link_id(2)].into());
@@ -243,7 +264,7 @@ mod tests {
 
     #[test]
     fn only_the_secondary_that_attached_a_session_uses_or_ends_it() {
-        let (mut sessions, now) = (Sessions::default(), Instant::now());
+        let (mut sessions, now) = (Sessions::new(8), Instant::now());
         attach(&mut sessions, 1, 1, now);
         assert!(sessions.mailbox(SessionId([1; 16]), link_id(2), now).is_none());
         assert!(sessions.detach(SessionId([1; 16]), link_id(2)).is_none());
@@ -252,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_session_nobody_vouches_for_ends_after_its_lease() {
-        let (mut sessions, now) = (Sessions::default(), Instant::now());
+        let (mut sessions, now) = (Sessions::new(8), Instant::now());
         attach(&mut sessions, 1, 1, now);
         attach(&mut sessions, 2, 1, now);
         let later = now + LEASE;
@@ -264,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_session_outlives_its_link_and_is_served_over_the_next_one_that_names_it() {
-        let (mut sessions, now) = (Sessions::default(), Instant::now());
+        let (mut sessions, now) = (Sessions::new(8), Instant::now());
         let session = SessionId([1; 16]);
         attach(&mut sessions, 1, 1, now);
         sessions.lost(link_id(1));
@@ -278,10 +299,39 @@ mod tests {
 
     #[test]
     fn an_evicted_mailbox_has_no_session_left() {
-        let (mut sessions, now) = (Sessions::default(), Instant::now());
+        let (mut sessions, now) = (Sessions::new(8), Instant::now());
         attach(&mut sessions, 1, 1, now);
         attach(&mut sessions, 2, 2, now);
-        assert_eq!(sessions.evict(MailboxId::from_random([1; 17])).len(), 2);
+        assert_eq!(sessions.evict(MailboxId::from_random([1; 17]), None).len(), 2);
         assert_eq!(sessions.count(), 0);
+    }
+
+    #[test]
+    fn a_revoked_slot_takes_its_own_sessions_along_and_no_other() {
+        let (mut sessions, now) = (Sessions::new(8), Instant::now());
+        for n in 1..=5 {
+            attach(&mut sessions, n, 1, now);
+        }
+        let ended = sessions.evict(MailboxId::from_random([1; 17]), Some(SlotId(0)));
+        let ended: BTreeSet<_> = ended.iter().map(|(ended, _)| ended.session).collect();
+        assert_eq!(ended, [2, 4].map(|n| SessionId([n; 16])).into());
+        assert!(sessions.mailbox(SessionId([3; 16]), link_id(1), now).is_some());
+    }
+
+    #[test]
+    fn a_mailbox_has_no_more_sessions_than_it_may_and_those_it_has_go_on() {
+        let (mut sessions, now) = (Sessions::new(8), Instant::now());
+        let mailbox = MailboxId::from_random([1; 17]);
+        let dek = || ShieldedDek::new(&Dek::from_bytes(&[1; 32]));
+        let new =
+            |n: u8, mailbox| NewSession { session: SessionId([n; 16]), mailbox, slot: SlotId(1), link: link_id(1) };
+        for n in 0..8 {
+            sessions.attach(&new(n, mailbox), "mailbox", dek(), now).unwrap();
+        }
+        assert_eq!(sessions.attach(&new(8, mailbox), "mailbox", dek(), now).err(), Some(Refused::Full));
+        sessions.attach(&new(7, mailbox), "mailbox", dek(), now).unwrap();
+        sessions.attach(&new(8, MailboxId::from_random([2; 17])), "other", dek(), now).unwrap();
+        assert!(sessions.detach(SessionId([7; 16]), link_id(1)).is_some());
+        sessions.attach(&new(9, mailbox), "mailbox", dek(), now).unwrap();
     }
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use crypto::HandoverKey;
 use model::verbs::{Code, Failure};
 use model::{BootId, MailboxEntry, MailboxId, MailboxState, ServerId, ShardId, Term};
-use store::{Layout, Mailbox, Mailboxes, Spools};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use store::{Archive, Layout, Mailbox, Mailboxes, Spools};
+use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wire::LinkId;
@@ -18,8 +18,10 @@ use crate::config::Tuning;
 use crate::control::SeenSpools;
 use crate::delivery::Lanes;
 use crate::directory::Routes;
+use crate::guesses::Guesses;
 use crate::keysets::Keysets;
 use crate::sessions::{Ended, Sessions};
+use crate::sidecar::{Holds, Wanted};
 use crate::space::Floor;
 use crate::wire_service::Link;
 
@@ -47,6 +49,18 @@ pub struct Shard {
     pub mailboxes: Mailboxes,
     /// Sealed mail.
     pub spools: Spools,
+    /// What whoever archives the volume is told, and has said.
+    pub archive: Arc<Archive>,
+    /// The volume's own identity.
+    pub volume: String,
+    /// Databases that the sidecar holds.
+    pub holds: Holds,
+    /// One snapshot at a time.
+    pub snapshots: Arc<Semaphore>,
+    /// One restored mailbox takes its place at a time.
+    pub adopting: AsyncMutex<()>,
+    /// What is wanted of the sidecar, and what it says of itself.
+    pub wanted: Wanted,
     /// `keys.json` of each.
     pub keysets: Keysets,
     /// The directory.
@@ -63,6 +77,7 @@ pub struct Shard {
     pub tasks: TaskTracker,
     /// The shard stops.
     pub stop: CancellationToken,
+    pub(crate) guesses: Mutex<Guesses>,
     pub(crate) sessions: Mutex<Sessions<Arc<Mailbox>>>,
     pub(crate) links: Mutex<HashMap<LinkId, Arc<Link>>>,
 }
@@ -71,6 +86,11 @@ impl Shard {
     /// The sessions, for a moment: never across an await.
     pub fn sessions(&self) -> MutexGuard<'_, Sessions<Arc<Mailbox>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Failed logins, for a moment.
+    pub(crate) fn guesses(&self) -> MutexGuard<'_, Guesses> {
+        self.guesses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The connected secondaries, for a moment.

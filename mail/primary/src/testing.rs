@@ -57,6 +57,7 @@ impl Volume {
             identity: tls::IdentityFiles { certificate: none.clone(), key: none.clone(), ca: none },
             shard_key: path("shard.key"),
             server_secret: path("server.secret"),
+            sidecar: None,
             tuning: Tuning { floor_percent: 0, floor_bytes: 0, ..Tuning::default() },
         }
     }
@@ -71,7 +72,8 @@ impl Volume {
             let (mailboxes, stop) = (shard.mailboxes.clone(), shard.stop.clone());
             async move { mailboxes.run(stop).await }
         });
-        shard.routes.push(self.directory(), Timestamp::now()).await.unwrap();
+        let push = control::operator::Push { directory: self.directory(), bindings: model::Bindings::default() };
+        shard.routes.push(push, Timestamp::now()).await.unwrap();
         if shard.keysets.install(self.ann, self.keyset.to_json()).await.is_ok() {
             shard.routes.keyed(self.ann).await;
         }

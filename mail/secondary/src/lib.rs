@@ -12,7 +12,6 @@ mod config;
 mod directory;
 mod error;
 mod imap;
-mod limits;
 mod listener;
 mod mx;
 mod run;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -14,12 +14,21 @@ use crate::SecondaryError;
 const MAX_CONNECTIONS: usize = 20_000;
 /// Connections of one client network (IPv4 address, IPv6 /64): a household or an office behind one address.
 const MAX_PER_NETWORK: usize = 2_000;
+/// Connections that wait to be accepted. Of one too many the client believes that it is connected, and waits for a greeting
+/// that never comes: everybody may come back at once.
+const BACKLOG: u32 = 4_096;
 /// After an accept failed (no descriptors left), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Binds an address, with an error that names it.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, SecondaryError> {
-    TcpListener::bind(address).await.map_err(|source| SecondaryError::Bind { address, source })
+pub fn bind(address: SocketAddr) -> Result<TcpListener, SecondaryError> {
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|source| SecondaryError::Bind { address, source })
 }
 
 /// How many of something there are, by client network: connections, logins that wait.
@@ -52,6 +61,11 @@ impl Census {
     /// Counts at most so many, and so many of one network.
     pub fn new(most: usize, most_per_network: usize) -> Self {
         Self { counts: Arc::default(), most, most_per_network }
+    }
+
+    /// How many there are now.
+    pub fn count(&self) -> usize {
+        self.counts.lock().map_or(0, |counts| counts.all)
     }
 
     /// Counts one more; none where there are too many.
@@ -131,6 +145,22 @@ pub async fn serve<F, Fut>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// More than a busy process lets wait by default; each of them would wait for its greeting for ever.
+    #[tokio::test]
+    async fn nobody_is_lost_who_comes_before_anybody_is_accepted() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut clients = Vec::new();
+        for _ in 0..600 {
+            let coming = tokio::time::timeout(Duration::from_secs(10), TcpStream::connect(address));
+            clients.push(coming.await.expect("a client is let in").unwrap());
+        }
+        for _ in &clients {
+            let accepted = tokio::time::timeout(Duration::from_secs(10), listener.accept());
+            accepted.await.expect("a client is known to us").unwrap();
+        }
+    }
 
     #[test]
     fn one_network_cannot_take_every_place() {

@@ -95,7 +95,10 @@ impl MxDelivery {
             return failed(Failure::unavailable("no shard is known for a recipient"));
         };
         settling.caught_up().await;
-        match client.deliver(deliver, wire::Body::Held(body)).await {
+        files::fault::point("mx.deliver.before");
+        let answer = client.deliver(deliver, wire::Body::Held(body)).await;
+        files::fault::point("mx.deliver.after");
+        match answer {
             Ok(results) if results.len() == count => results,
             Ok(_) => failed(Failure::unavailable("the shard answered for other recipients")),
             Err(failure) => failed(failure),
@@ -148,7 +151,9 @@ async fn settle(client: ShardClient, mut queue: mpsc::Receiver<Settled>, done: A
     while queue.recv_many(&mut transactions, 256).await > 0 {
         let count = transactions.len() as u64;
         // Lost settlements leave fingerprints that end by themselves.
+        files::fault::point("mx.settle.before");
         let _ = client.settle(Settle { transactions: std::mem::take(&mut transactions) }).await;
+        files::fault::point("mx.settle.after");
         done.send_modify(|done| *done += count);
     }
 }

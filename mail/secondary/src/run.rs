@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::imap::Security;
+use probes::{Health, gauge};
 use tls::{Identity, PublicCertificate};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -25,9 +26,11 @@ const DRAIN: Duration = Duration::from_secs(8);
 /// Named addresses, for example `imaps`.
 pub type Endpoints = BTreeMap<String, SocketAddr>;
 
-/// Serves until `stop`. `announce` is called once, when the directory is here and all listeners accept.
+/// Serves until `stop`. `announce` is called once, when the directory is here and all listeners accept; from then on it is
+/// ready (`health`), whatever becomes of the shards: sessions that are open go on.
 pub async fn run(
     config: Config,
+    health: Health,
     announce: impl FnOnce(&Endpoints),
     stop: CancellationToken,
 ) -> Result<(), SecondaryError> {
@@ -37,24 +40,53 @@ pub async fn run(
     let (routes, sessions) = (Routes::default(), Sessions::default());
     let tasks = TaskTracker::new();
     let shards = Shards::connect(&config, &identity, &routes, &sessions)?;
+    health.wait("the first directory from a shard");
     let base = Base { tls, tasks: tasks.clone(), stop: stop.clone(), census: Census::default() };
     let mut endpoints = Endpoints::new();
     match &config.listen {
         Listen::Imap { .. } => {
-            start_imap(&config, &base, Logins::new(shards, routes.clone(), sessions), &mut endpoints).await?;
+            start_imap(&config, &base, Logins::new(shards, routes.clone(), sessions), &mut endpoints)?;
         }
-        Listen::Mx { smtp } => start_mx(&config, *smtp, &base, shards, routes.clone(), &mut endpoints).await?,
+        Listen::Mx { smtp } => start_mx(&config, *smtp, &base, shards, routes.clone(), &mut endpoints)?,
     }
+    tasks.spawn(follow(base.stop.clone(), identity, public));
+    count(&health, &base.census, &routes);
     tokio::select! {
-        () = routes.first() => announce(&endpoints),
+        () = routes.first() => {
+            health.ready();
+            announce(&endpoints);
+        }
         () = stop.cancelled() => {}
     }
     stop.cancelled().await;
+    health.wait("the end of open sessions");
     tasks.close();
     if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
         tracing::warn!("some sessions did not end in time");
     }
     Ok(())
+}
+
+/// Takes replaced certificates without a restart.
+async fn follow(stop: CancellationToken, identity: Identity, public: PublicCertificate) {
+    let both = async {
+        tokio::join!(
+            tls::follow("the front end's", || identity.reload()),
+            tls::follow("the public", || public.reload())
+        );
+    };
+    let _ = stop.run_until_cancelled(both).await;
+}
+
+/// Adds the metrics of a front end.
+fn count(health: &Health, census: &Census, routes: &Routes) {
+    let (census, routes) = (census.clone(), routes.clone());
+    health.collect(move |out| {
+        gauge(out, "secondary_connections", "Connections of clients", census.count() as u64)?;
+        let generation = routes.current().map(|directory| directory.generation).unwrap_or_default();
+        gauge(out, "directory_epoch", "Epoch of the directory in force; 0 = none", generation.epoch)?;
+        gauge(out, "directory_seq", "Sequence number of the directory in force", generation.seq)
+    });
 }
 
 /// What all listeners share.
@@ -65,12 +97,7 @@ struct Base {
     census: Census,
 }
 
-async fn start_imap(
-    config: &Config,
-    base: &Base,
-    logins: Logins,
-    endpoints: &mut Endpoints,
-) -> Result<(), SecondaryError> {
+fn start_imap(config: &Config, base: &Base, logins: Logins, endpoints: &mut Endpoints) -> Result<(), SecondaryError> {
     let Listen::Imap { imaps, imap, plain } = config.listen else { return Ok(()) };
     let plain = plain.map(|address| if address.ip().is_loopback() { Ok(address) } else { Err(address) });
     let plain = plain.transpose().map_err(SecondaryError::PlainNotLoopback)?;
@@ -87,7 +114,7 @@ async fn start_imap(
     ];
     for (name, address, security) in listeners {
         let Some(address) = address else { continue };
-        let listener = bind(name, address, endpoints).await?;
+        let listener = bind(name, address, endpoints)?;
         let front = front.clone();
         let handle = move |stream, peer| crate::imap::session(front.clone(), stream, peer, security);
         base.tasks.spawn(listener::serve(listener, base.census.clone(), base.tasks.clone(), base.stop.clone(), handle));
@@ -95,7 +122,7 @@ async fn start_imap(
     Ok(())
 }
 
-async fn start_mx(
+fn start_mx(
     config: &Config,
     address: SocketAddr,
     base: &Base,
@@ -103,7 +130,7 @@ async fn start_mx(
     routes: Routes,
     endpoints: &mut Endpoints,
 ) -> Result<(), SecondaryError> {
-    let listener = bind("mx", address, endpoints).await?;
+    let listener = bind("mx", address, endpoints)?;
     let smtp = Arc::new(smtp::Config::new(config.hostname.clone()));
     let (delivery, settling) = MxDelivery::new(shards, routes);
     // Ends when the last connection has dropped its delivery.
@@ -120,8 +147,8 @@ async fn start_mx(
     Ok(())
 }
 
-async fn bind(name: &str, address: SocketAddr, endpoints: &mut Endpoints) -> Result<TcpListener, SecondaryError> {
-    let listener = listener::bind(address).await?;
+fn bind(name: &str, address: SocketAddr, endpoints: &mut Endpoints) -> Result<TcpListener, SecondaryError> {
+    let listener = listener::bind(address)?;
     let address = listener.local_addr().map_err(|source| SecondaryError::Bind { address, source })?;
     endpoints.insert(name.to_owned(), address);
     Ok(listener)

@@ -14,7 +14,9 @@
 //! * Content never changes and its id is never reused, so it may be read in any number of transactions.
 //! * A base64 body is cut out only where its layout was proved to give every byte back.
 
+mod brief;
 mod chunks;
+mod contexts;
 mod pieces;
 mod read;
 
@@ -24,7 +26,8 @@ use serde::{Deserialize, Serialize};
 use crate::StoreError;
 use crate::error::refuse;
 
-pub(crate) use chunks::{Packed, delete_chunks, insert_chunks};
+pub(crate) use brief::{Brief, covers};
+pub(crate) use chunks::{Packed, delete_chunks, forget_contexts, insert_chunks, unpack};
 pub(crate) use pieces::{Attachment, Piece, cut};
 pub(crate) use read::Content;
 

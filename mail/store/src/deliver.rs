@@ -3,16 +3,23 @@
 //! * A delivery id is recorded in the commit that stores the message, and stays beyond EXPUNGE: a spool that offers the
 //!   message again after a crash is told that it is here.
 //! * A fingerprint suppresses an equal message until its transaction is settled, or a week is over. It belongs to the last
-//!   transaction that brought the message: that is the one whose 250 the sender may still read.
+//!   transaction that brought the message, as its sender counts: that is the one whose 250 it may still read.
+//! * A sender whose connection broke may try again while its first attempt is still on its way. An attempt that began before
+//!   the last one that brought the message is late, whenever it comes in: it is a duplicate, and takes nothing over.
+//! * The last transaction that brought the message is a duplicate whenever it comes again, also where another stored it:
+//!   an MX repeats what it had no answer to, and a spool may offer it later. Settled or not, a fingerprint is kept for a week.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
+use model::verbs::Code;
 use model::{DeliveryId, TxId, Uid};
 use rusqlite::params;
 
 use crate::append::{Ready, Staged, abandon, insert, ready, reserve, reserve_all};
+use crate::error::refuse;
 use crate::mailbox::Core;
 use crate::rows::Folder;
 use crate::state::{Room, WriteTx};
@@ -30,6 +37,8 @@ pub struct Delivery {
     pub fp: Option<[u8; 32]>,
     /// Its sender knows already that we have it: the fingerprint tells whether it is a resend, but suppresses no other.
     pub settled: bool,
+    /// When the last transaction that brought it had all of it, by the clock of its MX.
+    pub began: Timestamp,
     /// INTERNALDATE: when it was accepted.
     pub received: Timestamp,
     /// Our trace headers, put before the message.
@@ -38,6 +47,8 @@ pub struct Delivery {
     pub body: Bytes,
     /// Whether quota may refuse it.
     pub room: Room,
+    /// Whoever sent it has been told by then that it was not taken, and may send it again: it must not come in later.
+    pub until: Option<Instant>,
 }
 
 impl Delivery {
@@ -135,45 +146,50 @@ fn place(tx: &mut WriteTx<'_>, delivery: &Delivery, made: &Ready) -> Result<Deli
     if is_known(tx, delivery)? {
         return Ok(Delivered::Duplicate);
     }
+    if delivery.until.is_some_and(|until| Instant::now() >= until) {
+        return refuse(Code::Unavailable, "the delivery took too long");
+    }
     let inbox = Folder::by_name(tx.connection, "INBOX")?.ok_or(StoreError::Corrupt("the folder tree"))?;
     tx.charge(1, made.prepared.size, delivery.room)?;
     let uid = insert(tx, inbox, made, 0, delivery.received.as_second())?;
     tx.connection
         .prepare_cached("INSERT INTO taken(delivery, at) VALUES(?, ?)")?
         .execute(params![delivery.id.0, tx.now])?;
-    if let Some(fp) = delivery.fp.filter(|_| !delivery.settled) {
-        tx.connection.prepare_cached("INSERT OR REPLACE INTO fp(fp, txid, at) VALUES(?, ?, ?)")?.execute(params![
-            fp,
-            delivery.txid.0,
-            tx.now
-        ])?;
+    if let Some(fp) = delivery.fp {
+        tx.connection
+            .prepare_cached("INSERT OR REPLACE INTO fp(fp, txid, at, began, settled) VALUES(?, ?, ?, ?, ?)")?
+            .execute(params![fp, delivery.txid.0, tx.now, delivery.began.as_millisecond(), delivery.settled])?;
     }
     Ok(Delivered::Stored(uid))
 }
 
 fn is_known(tx: &WriteTx<'_>, delivery: &Delivery) -> Result<bool, StoreError> {
-    if tx.connection.prepare_cached("SELECT 1 FROM taken WHERE delivery = ?")?.exists([delivery.id.0])? {
-        return Ok(true);
-    }
-    let Some(fp) = delivery.fp else { return Ok(false) };
-    let oldest = tx.now - FINGERPRINT_LIFE.as_secs() as i64;
-    if !tx.connection.prepare_cached("SELECT 1 FROM fp WHERE fp = ? AND at > ?")?.exists(params![fp, oldest])? {
-        return Ok(false);
-    }
-    // The sender of this one hears that we have the message, if it has not yet: its settlement ends the suppression.
-    let known = if delivery.settled {
-        tx.connection.prepare_cached("DELETE FROM fp WHERE fp = ?")?.execute([fp])?
-    } else {
-        tx.connection.prepare_cached("UPDATE fp SET txid = ? WHERE fp = ?")?.execute(params![delivery.txid.0, fp])?
+    // Both are asked: what a spool offers again after a crash may have been brought by another transaction since.
+    let is_equal = match delivery.fp {
+        Some(fp) => has_equal(tx, delivery, fp)?,
+        None => false,
     };
-    Ok(known > 0)
+    Ok(is_equal || tx.connection.prepare_cached("SELECT 1 FROM taken WHERE delivery = ?")?.exists([delivery.id.0])?)
+}
+
+/// True where an equal message is here that this one is a retry of.
+fn has_equal(tx: &WriteTx<'_>, delivery: &Delivery, fp: [u8; 32]) -> Result<bool, StoreError> {
+    let (began, oldest) = (delivery.began.as_millisecond(), tx.now - FINGERPRINT_LIFE.as_secs() as i64);
+    let mut passed = tx.connection.prepare_cached("SELECT 1 FROM fp WHERE fp = ? AND (began > ? OR txid = ?)")?;
+    let is_passed = passed.exists(params![fp, began, delivery.txid.0])?;
+    // The sender of this one hears that we have the message, if it has not yet: its settlement ends the suppression.
+    let mut take_over = tx.connection.prepare_cached(
+        "UPDATE fp SET txid = ?1, began = ?2, settled = ?3 WHERE fp = ?4 AND began <= ?2 AND settled = 0 AND at > ?5",
+    )?;
+    let is_retry = take_over.execute(params![delivery.txid.0, began, delivery.settled, fp, oldest])? > 0;
+    Ok(is_passed || is_retry)
 }
 
 /// The senders know that we have this mail.
 pub(crate) fn settle(tx: &mut WriteTx<'_>, transactions: &[TxId]) -> Result<(), StoreError> {
-    let mut delete = tx.connection.prepare_cached("DELETE FROM fp WHERE txid = ?")?;
+    let mut settle = tx.connection.prepare_cached("UPDATE fp SET settled = 1 WHERE txid = ? AND settled = 0")?;
     for txid in transactions {
-        delete.execute([txid.0])?;
+        settle.execute([txid.0])?;
     }
     Ok(())
 }

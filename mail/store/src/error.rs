@@ -49,6 +49,9 @@ pub enum StoreError {
     /// There is no `keys.json`.
     #[error("the mailbox has no keyset")]
     NoKeys,
+    /// Somebody writes to files that were to be read in peace.
+    #[error("the files are being written to")]
+    Busy,
     /// The volume lost or refused a write earlier, and has not recovered.
     #[error("the volume failed earlier and is not trusted yet")]
     Distrusted,
@@ -74,7 +77,7 @@ impl StoreError {
             Self::WrongKey => Class::Blocked,
             Self::KeysChanged { .. } | Self::KeysExist | Self::NoKeys => Class::Invalid,
             Self::Format { .. } | Self::Corrupt(_) => Class::Blocked,
-            Self::Distrusted | Self::Stopped => Class::Transient,
+            Self::Distrusted | Self::Stopped | Self::Busy => Class::Transient,
         }
     }
 
@@ -82,7 +85,8 @@ impl StoreError {
     pub fn into_failure(self) -> Failure {
         match self {
             Self::Refused(failure) => failure,
-            Self::Sql(error) if is_full(&error) => Failure::new(Code::OverQuota, "no space left on the volume"),
+            Self::Sql(error) if is_full(&error) => no_space(),
+            Self::Files(files::FilesError::Io { source, .. }) if is_storage_full(&source) => no_space(),
             other => Failure { class: other.class(), code: Code::Unavailable, text: other.to_string() },
         }
     }
@@ -90,6 +94,15 @@ impl StoreError {
     /// The failure of a task that worked on `what`: a panic will come again, the end of the process will not.
     pub(crate) fn of_task(error: &tokio::task::JoinError, what: &'static str) -> Self {
         if error.is_panic() { Self::Panicked(what) } else { Self::Stopped }
+    }
+
+    /// True where there was no room on a disk.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Sql(error) => is_full(error),
+            Self::Files(files::FilesError::Io { source, .. }) => source.kind() == std::io::ErrorKind::StorageFull,
+            _ => false,
+        }
     }
 
     /// True where the disk could not take or give bytes: nothing may be acknowledged until it has recovered.
@@ -101,6 +114,14 @@ impl StoreError {
 /// Shorthand for a verb that is refused.
 pub(crate) fn refuse<T>(code: Code, text: &str) -> Result<T, StoreError> {
     Err(StoreError::Refused(Failure::new(code, text)))
+}
+
+fn no_space() -> Failure {
+    Failure::new(Code::NoSpace, "no space left on the volume")
+}
+
+fn is_storage_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
 
 fn is_full(error: &rusqlite::Error) -> bool {

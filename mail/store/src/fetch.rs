@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use crate::StoreError;
 use crate::bodies::{Meta, email_id, gone};
 use crate::delta::{announce, delta};
-use crate::flags::set_flags;
+use crate::flags::{Change, set_flags};
 use crate::mailbox::Core;
 use crate::rows::{Folder, Placement, keywords, placements};
 use crate::state::{State, WriteTx};
@@ -96,7 +96,7 @@ async fn large(
     loop {
         let asked = section.clone();
         let piece = core.read(move |connection| {
-            let mut reader = Reader::new(connection, content)?;
+            let mut reader = Reader::new(connection, content);
             let Some(found) = reader.find(&asked, total(connection, content)?)? else { return gone() };
             reader.bytes(&found, offset, PIECE)
         });
@@ -146,8 +146,7 @@ fn read(connection: &Connection, wanted: &Fetch) -> Result<Snapshot, StoreError>
 fn mark_seen(tx: &mut WriteTx<'_>, wanted: &Fetch) -> Result<Snapshot, StoreError> {
     let mut snapshot = read(tx.connection, wanted)?;
     let Some(folder) = Folder::by_id(tx.connection, wanted.view.folder)? else { return Ok(snapshot) };
-    let news: Vec<_> = snapshot.rows.iter().map(|row| row.flags | SystemFlag::Seen.bit()).collect();
-    set_flags(tx, folder, &mut snapshot.rows, &news)?;
+    set_flags(tx, folder, &mut snapshot.rows, Change { keep: u64::MAX, set: SystemFlag::Seen.bit() })?;
     snapshot.modseq = ModSeq(tx.state.modseq);
     Ok(snapshot)
 }
@@ -214,14 +213,15 @@ fn sections(
     if wanted.is_empty() {
         return Ok(Some(Vec::new()));
     }
-    let mut reader = match Reader::new(connection, row.mail) {
-        Ok(reader) => reader,
-        Err(StoreError::Refused(_)) => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    let mut reader = Reader::new(connection, row.mail);
     let (mut data, mut octets) = (Vec::with_capacity(wanted.len()), 0);
     for section in wanted {
-        data.push(match reader.find(section, row.size)? {
+        let found = match reader.find(section, row.size) {
+            // The content is gone: then so is the row, since before this FETCH began to read it.
+            Err(StoreError::Refused(_)) => return Ok(None),
+            found => found?,
+        };
+        data.push(match found {
             None => SectionData::Nil,
             // Also many small ones are too much for one event.
             Some(found) if found.len() > INLINE || octets + found.len() > 2 * INLINE => {

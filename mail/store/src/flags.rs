@@ -77,20 +77,18 @@ fn apply(tx: &mut WriteTx<'_>, store: &Store) -> Result<Answer, StoreError> {
         return Ok(Answer::Stored(stored));
     };
     let bits = bits(tx, &store.flags, store.mode != StoreMode::Remove)?;
-    let (mut rows, mut news) = (placements(tx.connection, folder.id, &store.uids)?, Vec::new());
+    let mut rows = placements(tx.connection, folder.id, &store.uids)?;
     if let Some(limit) = store.unchanged_since {
         let (fresh, stale): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.modseq <= limit.0);
         stored.modified = stale.iter().map(|row| Uid(row.uid)).collect();
         rows = fresh;
     }
-    for row in &rows {
-        news.push(match store.mode {
-            StoreMode::Replace => bits,
-            StoreMode::Add => row.flags | bits,
-            StoreMode::Remove => row.flags & !bits,
-        });
-    }
-    set_flags(tx, folder, &mut rows, &news)?;
+    let change = match store.mode {
+        StoreMode::Replace => Change { keep: 0, set: bits },
+        StoreMode::Add => Change { keep: u64::MAX, set: bits },
+        StoreMode::Remove => Change { keep: !bits, set: 0 },
+    };
+    set_flags(tx, folder, &mut rows, change)?;
     for row in &rows {
         stored.rows.push(Uid(row.uid), FlagSet(row.flags), ModSeq(row.modseq));
     }
@@ -108,28 +106,53 @@ fn tell_keywords(tx: &WriteTx<'_>, store: &Store, delta: &mut Delta) -> Result<(
     Ok(())
 }
 
-/// Gives the rows these flags, where they differ.
+/// What becomes of flags.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Change {
+    /// Bits that stay.
+    pub keep: u64,
+    /// Bits that are set.
+    pub set: u64,
+}
+
+impl Change {
+    fn of(self, flags: u64) -> u64 {
+        flags & self.keep | self.set
+    }
+}
+
+/// Changes the flags of rows, in ascending order, where that makes a difference. Neighbours are changed by one statement: a
+/// statement for each row takes twice the time.
 pub(crate) fn set_flags(
     tx: &mut WriteTx<'_>,
     mut folder: Folder,
     rows: &mut [Placement],
-    news: &[u64],
+    change: Change,
 ) -> Result<(), StoreError> {
-    let connection = tx.connection;
-    let mut update = connection.prepare_cached("UPDATE msg SET flags = ?, modseq = ? WHERE folder = ? AND uid = ?")?;
-    let mut any = false;
-    for (row, &flags) in rows.iter_mut().zip(news).filter(|(row, flags)| row.flags != **flags) {
-        let modseq = tx.modseq();
-        update.execute(params![flags as i64, modseq.0 as i64, folder.id.0, row.uid])?;
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for row in rows.iter_mut().filter(|row| change.of(row.flags) != row.flags) {
         folder.remove(row.flags, row.size);
-        folder.add(flags, row.size);
-        (row.flags, row.modseq, any) = (flags, modseq.0, true);
+        row.flags = change.of(row.flags);
+        row.modseq = tx.modseq().0;
+        folder.add(row.flags, row.size);
+        match runs.last_mut() {
+            Some(run) if run.1 + 1 == row.uid => run.1 = row.uid,
+            _ => runs.push((row.uid, row.uid)),
+        }
     }
-    if any {
-        (folder.hms, folder.fms) = (tx.state.modseq, tx.state.modseq);
-        folder.save(connection)?;
-        touch(tx, folder.id);
+    if runs.is_empty() {
+        return Ok(());
     }
+    let modseq = tx.modseq().0 as i64;
+    let mut update = tx.connection.prepare_cached(
+        "UPDATE msg SET flags = (flags & ?) | ?, modseq = ? WHERE folder = ? AND uid BETWEEN ? AND ?",
+    )?;
+    for (first, last) in runs {
+        update.execute(params![change.keep as i64, change.set as i64, modseq, folder.id.0, first, last])?;
+    }
+    (folder.hms, folder.fms) = (tx.state.modseq, tx.state.modseq);
+    folder.save(tx.connection)?;
+    touch(tx, folder.id);
     Ok(())
 }
 

@@ -73,8 +73,8 @@ fn remove(connection: &Connection, content: i64) -> Result<(), StoreError> {
         }
     }
     delete_chunks(connection, content)?;
-    for sql in ["DELETE FROM hdr WHERE mail = ?", "DELETE FROM mail WHERE id = ?", "DELETE FROM grave WHERE mail = ?"] {
-        connection.prepare_cached(sql)?.execute([content])?;
+    for (table, id) in [("hdr", "mail"), ("mail", "id"), ("brief", "mail"), ("grave", "mail")] {
+        connection.prepare_cached(&format!("DELETE FROM {table} WHERE {id} = ?"))?.execute([content])?;
     }
     Ok(())
 }

@@ -40,7 +40,10 @@ impl KeysFile {
         if let Some(folder) = self.path.parent() {
             files::durable::create_dir_all(folder)?;
         }
-        if files::durable::create(&self.path, json)? { Ok(()) } else { Err(StoreError::KeysExist) }
+        files::fault::point("keys.install.before");
+        let created = files::durable::create(&self.path, json)?;
+        files::fault::point("keys.install.after");
+        if created { Ok(()) } else { Err(StoreError::KeysExist) }
     }
 
     /// Replaces version `expected`; [`StoreError::KeysChanged`] where another one is there.

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! <data>/directory.sqlite
-//! <data>/staging/                      databases being made
+//! <data>/staging/                      databases and snapshots being made; a folder for each restore
 //! <data>/mailboxes/<ab>/<id>/keys.json  mailbox.sqlite  spool.sqlite
+//! <data>/replaced/<id>/<run>/          what a restore took the place of
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -34,7 +35,7 @@ impl Layout {
         self.data.join("directory.sqlite")
     }
 
-    /// Databases being made.
+    /// Databases and snapshots being made, restores.
     pub fn staging(&self) -> PathBuf {
         self.data.join("staging")
     }
@@ -59,6 +60,12 @@ impl Layout {
         self.mailbox_dir(id).join("spool.sqlite")
     }
 
+    /// Octets of a mailbox's database and its WAL, as far as they can be looked at. Blocking.
+    pub fn mailbox_octets(&self, id: MailboxId) -> u64 {
+        let main = self.mailbox(id);
+        std::fs::metadata(&main).map_or(0, |found| found.len()) + crate::wal::size_of(&main)
+    }
+
     /// Makes the folder of a mailbox durably. Blocking.
     pub fn create_mailbox_dir(&self, id: MailboxId) -> Result<(), StoreError> {
         Ok(files::durable::create_dir_all(&self.mailbox_dir(id))?)
@@ -67,7 +74,13 @@ impl Layout {
     /// Removes what a crash left: databases that were being made, temporary files. Only for whoever has locked the volume,
     /// before it opens anything. Blocking.
     pub fn sweep(&self) -> Result<(), StoreError> {
-        files::durable::remove_dir_all(&self.staging())?;
+        for name in names(&self.staging())? {
+            let path = self.staging().join(name);
+            // Folders are restores: whoever makes them knows whether they are whole.
+            if !path.is_dir() {
+                files::durable::remove(&path)?;
+            }
+        }
         for id in self.mailboxes()? {
             files::durable::remove_leftovers(&self.mailbox_dir(id))?;
         }
@@ -115,9 +128,10 @@ mod tests {
         let (layout, id) = (Layout::new(folder.path()), MailboxId::from_random([7; 17]));
         layout.sweep().unwrap();
         layout.create_mailbox_dir(id).unwrap();
-        std::fs::create_dir(layout.staging()).unwrap();
+        std::fs::create_dir_all(layout.staging().join("restore")).unwrap();
         let left = [layout.staging().join("x.sqlite"), layout.mailbox_dir(id).join(".keys.json.1-2.tmp")];
-        let kept = [layout.keys(id), layout.mailbox(id), layout.spool(id)];
+        let kept =
+            [layout.staging().join("restore/mailbox.sqlite"), layout.keys(id), layout.mailbox(id), layout.spool(id)];
         for path in left.iter().chain(&kept) {
             std::fs::write(path, b"x").unwrap();
         }

@@ -9,7 +9,9 @@
 //! * Nothing readable is on disk: a mailbox is encrypted by its own key, which is in memory only, shielded.
 //! * No read transaction spans a network wait, and blocking work never runs on the async workers.
 
+pub mod adopt;
 mod append;
+mod archive;
 mod bodies;
 mod copy;
 mod deliver;
@@ -22,26 +24,38 @@ mod fetch;
 mod flags;
 mod folders;
 mod grave;
+mod hold;
 mod keysfile;
 mod layout;
 mod mailbox;
 mod mailboxes;
+pub mod offline;
 mod open;
+mod restored;
 mod rows;
 mod schema;
+pub mod sealed;
 mod search;
 mod select;
+mod snapshot;
 mod spool;
 mod state;
+mod wal;
 mod writer;
 
 pub use append::Body;
+pub use archive::{Archive, Notices};
 pub use deliver::{Delivered, Delivery};
 pub use directory::DirectoryFile;
 pub use error::StoreError;
+pub use hold::Held;
 pub use keysfile::KeysFile;
 pub use layout::Layout;
 pub use mailbox::Mailbox;
-pub use mailboxes::{Limits, Mailboxes};
-pub use spool::{Aside, FINGERPRINT_LIFE, Inserted, NewWaiting, Spool, SpoolLimits, SpoolState, Spools, Waiting};
+pub use mailboxes::{Fence, Limits, Mailboxes};
+pub use restored::Soundness;
+pub use snapshot::{Copied, Snapshotted};
+pub use spool::{
+    Aside, FINGERPRINT_LIFE, Inserted, NewWaiting, Spool, SpoolLimits, SpoolState, Spools, Taken, Waiting,
+};
 pub use state::Room;

@@ -104,6 +104,11 @@ impl Mailbox {
         self.core.write(Durability::Lazy, work).await.map_err(|error| self.failure(error))
     }
 
+    /// The commit number: no lower than that of anything that was answered.
+    pub fn commits(&self) -> u64 {
+        self.core.commits()
+    }
+
     /// Use and limit.
     pub async fn quota(&self) -> Result<QuotaUse, Failure> {
         let policy = self.core.policy();
@@ -112,7 +117,12 @@ impl Mailbox {
 
     /// Sets the limit in octets, and whether clients may change anything.
     pub fn set_policy(&self, limit: Option<u64>, read_only: bool) {
-        self.core.set_policy(crate::state::Policy { limit, read_only });
+        self.core.set_policy(limit, read_only);
+    }
+
+    /// So many octets of accepted mail wait for this mailbox: what clients add has to leave room for them.
+    pub fn reserve(&self, octets: u64) {
+        self.core.reserve(octets);
     }
 
     /// Hints of what changed from now on. A receiver that lags has missed some: any folder may have changed.

@@ -1,22 +1,24 @@
 //! All open mailboxes of a volume, and the chores done while nobody asks for anything.
 //!
 //! * A mailbox is here from [`Mailboxes::attach`] until nobody holds it and the idle time is over; then its WAL is folded in
-//!   and its key is wiped.
+//!   (where nobody archives it, see `archive`) and its key is wiped.
 //! * Chores need [`Mailboxes::run`]: without it flags are not synced, files stay open, and expunged content stays.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use control::Database;
 use crypto::Dek;
 use model::MailboxId;
-use tokio::sync::{Mutex as AsyncMutex, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::mailbox::{Core, Memory, Shared};
+use crate::restored::{self, Soundness};
 use crate::writer::Durability;
-use crate::{Layout, Mailbox, StoreError, folders, grave, open};
+use crate::{Archive, Held, Layout, Mailbox, StoreError, folders, grave, open, wal};
 
 /// How often chores look around. Flags are synced within a second, so this is a fraction of it.
 const ROUND: Duration = Duration::from_millis(200);
@@ -68,6 +70,11 @@ impl Default for Limits {
     }
 }
 
+/// A mailbox that stays closed.
+pub struct Fence {
+    _turn: OwnedMutexGuard<()>,
+}
+
 /// The mailboxes of a volume. Cheap to clone.
 #[derive(Clone)]
 pub struct Mailboxes {
@@ -75,21 +82,30 @@ pub struct Mailboxes {
     here: Arc<Mutex<HashMap<MailboxId, Arc<Mailbox>>>>,
     /// Opening and closing of the same mailbox take turns.
     turns: Arc<Mutex<HashMap<MailboxId, Weak<AsyncMutex<()>>>>>,
+    /// Those whose WAL is known to be on disk: this process wrote it, or made sure.
+    sure: Arc<Mutex<HashSet<MailboxId>>>,
 }
 
 impl Mailboxes {
     /// The mailboxes of the volume laid out like that.
     pub fn new(layout: Layout, limits: Limits) -> Self {
+        Self::archived(layout, limits, Arc::default())
+    }
+
+    /// The same, with somebody who is told of commits.
+    pub fn archived(layout: Layout, limits: Limits, archive: Arc<Archive>) -> Self {
         let shared = Shared {
             layout,
+            archive,
             threads: Arc::new(Semaphore::new(limits.threads.max(1))),
             cpu: Arc::new(Semaphore::new(limits.cpu.max(1))),
+            restored: Mutex::default(),
             memory: Arc::new(Semaphore::new((limits.memory >> 10) as usize)),
             limits,
             tasks: TaskTracker::new(),
             started: Instant::now(),
         };
-        Self { shared: Arc::new(shared), here: Arc::default(), turns: Arc::default() }
+        Self { shared: Arc::new(shared), here: Arc::default(), turns: Arc::default(), sure: Arc::default() }
     }
 
     /// Opens a mailbox, proving the key; the first attach ever makes its database. [`StoreError::WrongKey`] where the key is
@@ -104,10 +120,20 @@ impl Mailboxes {
             return proved(mailbox, &dek);
         }
         let core = Arc::new(Core::new(id, self.shared.clone(), &dek));
-        let layout = self.shared.layout.clone();
-        let made = tokio::task::spawn_blocking(move || open::create(&layout, id, &dek, Core::now()));
+        let (layout, sure) = (self.shared.layout.clone(), self.sure.clone());
+        let made = tokio::task::spawn_blocking(move || {
+            open::create(&layout, id, &dek, Core::now())?;
+            // What a process before this one left may be readable and yet not be on disk, and commits after it would be lost
+            // with it. Once: nobody has the file open yet.
+            if !sure.lock().unwrap_or_else(PoisonError::into_inner).contains(&id) {
+                files::durable::rewrite(&wal::wal_of(&layout.mailbox(id)))?;
+                sure.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+            }
+            Ok::<_, StoreError>(())
+        });
         made.await.map_err(|_| StoreError::Stopped)??;
         core.open_writer().await?;
+        restored::check(&core);
         grave::adopt_orphans(&core).await?;
         let recent = core.read(folders::uidnexts).await?;
         *core.memory() = Memory::new(recent);
@@ -121,6 +147,14 @@ impl Mailboxes {
         self.here().get(&id).cloned()
     }
 
+    /// Keeps writers of a mailbox away as long as the answer is kept; none where its key is not here.
+    pub async fn hold(&self, id: MailboxId) -> Result<Option<Held>, StoreError> {
+        let Some(mailbox) = self.get(id) else { return Ok(None) };
+        // What was promised within a second does not wait for the end of a hold.
+        sync(mailbox.core()).await?;
+        Held::of_mailbox(mailbox).await.map(Some)
+    }
+
     /// Syncs, folds the WAL in and wipes the key. Whoever still holds the mailbox can go on using it, but the next attach
     /// opens it anew: the caller makes sure that nobody does.
     pub async fn detach(&self, id: MailboxId) {
@@ -132,6 +166,49 @@ impl Mailboxes {
         }
     }
 
+    /// Closes a mailbox and keeps it closed as long as the answer is kept, so that its files can be replaced. Whoever still
+    /// holds it gets [`StoreError::Stopped`] from now on; whoever attaches waits.
+    pub async fn fence(&self, id: MailboxId) -> Fence {
+        let turn = self.turn(id).lock_owned().await;
+        let mailbox = self.here().remove(&id);
+        if let Some(mailbox) = mailbox {
+            if let Err(error) = sync(mailbox.core()).await {
+                tracing::warn!(mailbox = %id, "flags could not be synced: {error}");
+            }
+            mailbox.core().end().await;
+        }
+        Fence { _turn: turn }
+    }
+
+    /// Restored mailboxes that are not known to be sound.
+    pub fn restored(&self) -> BTreeMap<MailboxId, Soundness> {
+        self.shared.restored().clone()
+    }
+
+    /// Finds out whether a mailbox whose files were replaced is to be looked at when its key comes.
+    pub async fn await_check(&self, id: MailboxId) -> Result<(), StoreError> {
+        let path = self.shared.layout.mailbox(id);
+        let found = tokio::task::spawn_blocking(move || restored::soundness(&path)).await;
+        let found = found.map_err(|_| StoreError::Stopped)??;
+        let mut all = self.shared.restored();
+        match found {
+            Some(found) => drop(all.insert(id, found)),
+            None => drop(all.remove(&id)),
+        }
+        Ok(())
+    }
+
+    /// Finds it out of every mailbox, at the start. Blocking.
+    pub fn find_restored(&self) -> Result<(), StoreError> {
+        let layout = &self.shared.layout;
+        for id in layout.mailboxes()? {
+            if let Some(found) = restored::soundness(&layout.mailbox(id))? {
+                self.shared.restored().insert(id, found);
+            }
+        }
+        Ok(())
+    }
+
     /// Does the chores until `shutdown`, then closes every mailbox.
     pub async fn run(&self, shutdown: CancellationToken) {
         let mut clock = tokio::time::interval(ROUND);
@@ -139,7 +216,7 @@ impl Mailboxes {
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                _ = clock.tick() => self.round().await,
+                _ = clock.tick() => self.look().await,
             }
         }
         let all: Vec<_> = self.here().drain().collect();
@@ -150,8 +227,9 @@ impl Mailboxes {
         self.shared.tasks.wait().await;
     }
 
-    /// One look at every mailbox.
-    async fn round(&self) {
+    /// One look at every mailbox: does the chores that are due. [`Mailboxes::run`] does it again and again.
+    pub async fn look(&self) {
+        crate::bodies::forget_contexts();
         let all: Vec<_> = self.here().values().cloned().collect();
         for mailbox in &all {
             if let Err(error) = self.chores(mailbox.core()).await {
@@ -173,11 +251,15 @@ impl Mailboxes {
 
     async fn chores(&self, core: &Arc<Core>) -> Result<(), StoreError> {
         let limits = &self.shared.limits;
+        if core.is_held() {
+            // Others would wait as well. There is nothing to sync: that was done before.
+            return Ok(());
+        }
         if core.unsynced().is_some_and(|age| age > SYNC_AFTER) {
             sync(core).await?;
         }
         if core.idle() < QUIET {
-            if core.is_open() && wal_size(core) > BUSY_WAL * limits.wal {
+            if core.is_open() && folds_alone(core, BUSY_WAL * limits.wal) {
                 core.checkpoint().await?;
             }
             return Ok(());
@@ -188,7 +270,7 @@ impl Mailboxes {
         } else if core.is_open() && core.idle() > limits.close_after {
             sync(core).await?;
             core.close().await;
-        } else if core.is_open() && wal_size(core) > limits.wal {
+        } else if core.is_open() && folds_alone(core, limits.wal) {
             core.checkpoint().await?;
         }
         Ok(())
@@ -236,6 +318,7 @@ async fn sync(core: &Arc<Core>) -> Result<(), StoreError> {
     if core.unsynced().is_none() {
         return Ok(());
     }
+    files::fault::point("store.sync.before");
     core.write(Durability::Full, |tx| {
         tx.state.unsynced = false;
         Ok(())
@@ -247,8 +330,12 @@ async fn sync(core: &Arc<Core>) -> Result<(), StoreError> {
 async fn retire(core: &Arc<Core>) {
     let ended = async {
         sync(core).await?;
-        core.open_writer().await?;
-        core.checkpoint().await
+        // At once where nobody archives the mailbox; otherwise what is not in the archive stays in the WAL.
+        if folds_alone(core, 0) {
+            core.open_writer().await?;
+            core.checkpoint().await?;
+        }
+        Ok::<_, StoreError>(())
     };
     if let Err(error) = ended.await {
         tracing::warn!(mailbox = %core.id, "closed without a checkpoint: {error}");
@@ -258,7 +345,8 @@ async fn retire(core: &Arc<Core>) {
 
 /// Closes the files of the mailboxes used longest ago until few enough are open.
 async fn close_oldest(all: &[Arc<Mailbox>], most: usize) {
-    let mut open: Vec<_> = all.iter().filter(|mailbox| mailbox.core().is_open()).collect();
+    let can_close = |mailbox: &&Arc<Mailbox>| mailbox.core().is_open() && !mailbox.core().is_held();
+    let mut open: Vec<_> = all.iter().filter(can_close).collect();
     if open.len() <= most {
         return;
     }
@@ -271,6 +359,8 @@ async fn close_oldest(all: &[Arc<Mailbox>], most: usize) {
     }
 }
 
-fn wal_size(core: &Core) -> u64 {
-    std::fs::metadata(open::wal_of(core.path())).map_or(0, |found| found.len())
+/// True where the WAL is longer than `soft`, or than it may ever be, and nobody else folds it in.
+fn folds_alone(core: &Core, soft: u64) -> bool {
+    let wal = (wal::size_of(core.path()), core.commits());
+    core.shared.archive.folds_alone(core.id, Database::Mailbox, wal, soft)
 }

@@ -1,7 +1,7 @@
 //! Making and opening mailbox.sqlite: the one place where connections are set up.
 //!
 //! A new database is made in `staging/` and renamed into its folder when it is whole; a crash leaves a file in `staging/`
-//! that the next attempt replaces. Nothing checkpoints by itself: see [`checkpoint`].
+//! that the next attempt replaces. Nothing checkpoints by itself: see `wal`.
 
 use std::path::Path;
 
@@ -9,6 +9,7 @@ use crypto::Dek;
 use model::MailboxId;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use crate::wal::wal_of;
 use crate::{Layout, StoreError, schema};
 
 /// Statements a connection keeps prepared.
@@ -28,7 +29,7 @@ pub(crate) fn open(path: &Path, dek: &Dek, use_: Use) -> Result<Connection, Stor
     let connection = connect(path, dek, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     prove(&connection)?;
     sys::sqlite::no_checkpoint_on_close(&connection)?;
-    // First of all: the pragma removes a hook, and nothing may checkpoint behind the archive's back.
+    // First of all: the pragma removes a hook (see `wal`), and nothing may checkpoint behind the archive's back.
     connection.execute_batch("PRAGMA wal_autocheckpoint = 0;")?;
     settings(&connection)?;
     if use_ == Use::Read {
@@ -74,21 +75,8 @@ pub(crate) fn is_there(path: &Path) -> Result<bool, StoreError> {
     path.try_exists().map_err(|source| files::FilesError::Io { action: "find", path: path.to_owned(), source }.into())
 }
 
-/// Folds the WAL into the main file and starts a new one. Answers `false` if readers were in the way.
-pub(crate) fn checkpoint(connection: &Connection) -> Result<bool, StoreError> {
-    // Behind a reader it would block writers for seconds; it is tried again later instead.
-    connection.execute_batch("PRAGMA busy_timeout = 0;")?;
-    let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
-    connection.execute_batch("PRAGMA busy_timeout = 5000;")?;
-    Ok(busy? == 0)
-}
-
-/// The path of a database's WAL.
-pub(crate) fn wal_of(path: &Path) -> std::path::PathBuf {
-    with_suffix(path, "-wal")
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> std::path::PathBuf {
+/// The path of a file beside a database.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> std::path::PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
@@ -118,6 +106,6 @@ fn settings(connection: &Connection) -> Result<(), StoreError> {
          PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = ON;
          PRAGMA temp_store = MEMORY;
-         PRAGMA cache_size = -256;",
+         PRAGMA cache_size = -2048;",
     )?)
 }

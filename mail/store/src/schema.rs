@@ -2,12 +2,14 @@
 //!
 //! `user_version` counts the migrations applied. What the tables hold:
 //!
-//! * `state`: one row; counters that every transaction reads and most raise. `commits` is the commit number.
+//! * `state`: one row; counters that every transaction reads and most raise. `commits` is the commit number: every
+//!   transaction that changes the file raises it by one, so that whoever counts commits in the WAL knows which is which.
 //! * `folder`: names are full paths, `/` between levels. `hms` is the modseq of its last change, `fms` that of the last
 //!   change to flags of messages already there, `reset_ms` the one below which a client must be told everything again.
 //! * `msg`: placements. The only table a listing reads, so it is narrow. Times are seconds since 1970, `sent` the day of
 //!   the Date header in days since 1970.
 //! * `mail`: what IMAP says about a content (`bodies::Meta`). `hdr`: its first bytes and its layout (`bodies::Piece`).
+//! * `brief`: what lists and header searches need of a header (`bodies::Brief`). Not every content has a row.
 //! * `chunk`: bytes, 64 KiB each, at `content << 20 | n`; `codec` 0 = as they are, 1 = zstd.
 //! * `att`: decoded attachments shared by contents; ids come from the same counter as `mail`.
 //! * `gone`: what was expunged, one row per EXPUNGE. `grave`: contents without placements. `pending`: contents being
@@ -38,6 +40,7 @@ const MIGRATIONS: [&str; 1] = ["
     CREATE TABLE mail(id INTEGER PRIMARY KEY, meta BLOB NOT NULL);
     CREATE TABLE hdr(
         mail INTEGER PRIMARY KEY, codec INTEGER NOT NULL, len INTEGER NOT NULL, data BLOB NOT NULL, layout BLOB);
+    CREATE TABLE brief(mail INTEGER PRIMARY KEY, fields BLOB NOT NULL, others BLOB NOT NULL);
     CREATE TABLE chunk(k INTEGER PRIMARY KEY, codec INTEGER NOT NULL, len INTEGER NOT NULL, data BLOB NOT NULL);
     CREATE TABLE att(id INTEGER PRIMARY KEY, sha BLOB NOT NULL UNIQUE, size INTEGER NOT NULL, refs INTEGER NOT NULL);
     CREATE TABLE gone(folder INTEGER, modseq INTEGER, uids TEXT NOT NULL, PRIMARY KEY(folder, modseq)) WITHOUT ROWID;
@@ -47,8 +50,10 @@ const MIGRATIONS: [&str; 1] = ["
     CREATE TABLE done(
         session BLOB, seq INTEGER, at INTEGER NOT NULL, result BLOB NOT NULL, PRIMARY KEY(session, seq)) WITHOUT ROWID;
     CREATE TABLE taken(delivery BLOB PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
-    CREATE TABLE fp(fp BLOB PRIMARY KEY, txid BLOB NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
-    CREATE INDEX fp_txid ON fp(txid);"];
+    CREATE TABLE fp(
+        fp BLOB PRIMARY KEY, txid BLOB NOT NULL, at INTEGER NOT NULL, began INTEGER NOT NULL,
+        settled INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE INDEX fp_txid ON fp(txid) WHERE settled = 0;"];
 
 /// Folders every mailbox is born with, and their special use (RFC 6154).
 const STANDARD: [(&str, Option<&str>); 6] = [
@@ -71,8 +76,11 @@ pub(crate) fn migrate(connection: &Connection) -> Result<(), StoreError> {
     }
     let missing = usize::try_from(found).ok().and_then(|found| MIGRATIONS.get(found..));
     let missing = missing.ok_or(StoreError::Format { what: "mailbox.sqlite", found, known: VERSION })?;
+    // A transaction like any other: it raises the number that tells whoever archives the file how many there were.
+    let counted = if found > 0 { "UPDATE state SET commits = commits + 1;" } else { "" };
+    let steps = missing.concat();
     connection
-        .execute_batch(&format!("BEGIN IMMEDIATE; {} PRAGMA user_version = {VERSION}; COMMIT;", missing.concat()))?;
+        .execute_batch(&format!("BEGIN IMMEDIATE; {steps} {counted} PRAGMA user_version = {VERSION}; COMMIT;"))?;
     if found > 0 {
         tracing::info!(from = found, to = VERSION, "migrated a mailbox");
     }

@@ -14,7 +14,7 @@ use model::{ModSeq, SessionId, Uid, UidSet};
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::StoreError;
-use crate::bodies::{Content, Meta};
+use crate::bodies::{Brief, Content, Meta};
 use crate::delta::{announce, delta};
 use crate::mailbox::Core;
 use crate::rows::{Folder, Placement, keywords, placements};
@@ -23,6 +23,8 @@ use plan::{Need, Test, plan};
 
 /// Octets of messages loaded in one transaction, unless one message alone has more.
 const LOAD: u64 = 4 << 20;
+/// Messages whose narrow rows are read in one go.
+const BATCH: usize = 256;
 /// No transaction that loads messages takes much longer.
 const STEP: Duration = Duration::from_millis(15);
 /// Time a search works before it lets others have its thread.
@@ -97,23 +99,38 @@ fn scan(core: &Core, rows: &[Placement], test: &Test, first: usize) -> Result<Sl
 /// Loads what is needed of the next rows; none for a row whose content is gone.
 fn load(connection: &Connection, rows: &[Placement], test: &Test) -> Result<Vec<Option<Loaded>>, StoreError> {
     let (began, mut octets, mut loaded) = (Instant::now(), 0, Vec::new());
-    for row in rows {
-        let facts = Facts::new(row);
-        let need = if test.check(&facts) == Verdict::Yes { Need::Row } else { test.need() };
-        let one = load_one(connection, row, need, test)?;
-        octets += one.as_ref().map_or(0, Loaded::octets);
-        loaded.push(one);
-        if octets >= LOAD || began.elapsed() >= STEP {
-            break;
+    for batch in rows.chunks(BATCH) {
+        for (row, verdict) in batch.iter().zip(judge(connection, batch, test)?) {
+            let one = match verdict {
+                Verdict::Open => load_one(connection, row, test)?,
+                decided => Some(Loaded::Decided(decided == Verdict::Yes)),
+            };
+            octets += one.as_ref().map_or(0, Loaded::octets);
+            loaded.push(one);
+            if octets >= LOAD || began.elapsed() >= STEP {
+                return Ok(loaded);
+            }
         }
     }
     Ok(loaded)
 }
 
-fn load_one(connection: &Connection, row: &Placement, need: Need, test: &Test) -> Result<Option<Loaded>, StoreError> {
-    if need == Need::Row {
-        return Ok(Some(Loaded::Nothing));
+/// What the narrow rows of some messages decide.
+fn judge(connection: &Connection, rows: &[Placement], test: &Test) -> Result<Vec<Verdict>, StoreError> {
+    let mut verdicts: Vec<Verdict> = rows.iter().map(|row| test.check(&Facts::new(row))).collect();
+    if test.asks_field() {
+        let open: Vec<usize> = (0..rows.len()).filter(|n| verdicts[*n] == Verdict::Open).collect();
+        let contents: Vec<i64> = open.iter().map(|n| rows[*n].mail).collect();
+        Brief::each(connection, &contents, |n, brief| {
+            if let Some(brief) = brief {
+                verdicts[open[n]] = test.check(&Facts::new(&rows[open[n]]).with_brief(brief));
+            }
+        })?;
     }
+    Ok(verdicts)
+}
+
+fn load_one(connection: &Connection, row: &Placement, test: &Test) -> Result<Option<Loaded>, StoreError> {
     let content = match Content::load(connection, row.mail) {
         Ok(content) => content,
         Err(StoreError::Refused(_)) => return Ok(None),
@@ -121,9 +138,9 @@ fn load_one(connection: &Connection, row: &Placement, need: Need, test: &Test) -
     };
     let mut header = content.header().map(<[u8]>::to_vec);
     // The header may decide already.
-    if let Some(header) = header
-        .take_if(|header| need == Need::Header || test.check(&Facts::new(row).with_header(header)) != Verdict::Open)
-    {
+    if let Some(header) = header.take_if(|header| {
+        test.need() == Need::Header || test.check(&Facts::new(row).with_header(header)) != Verdict::Open
+    }) {
         return Ok(Some(Loaded::Header(header)));
     }
     let mut raw = Vec::with_capacity(row.size as usize);
@@ -137,7 +154,7 @@ fn load_one(connection: &Connection, row: &Placement, need: Need, test: &Test) -
 fn matches(row: &Placement, loaded: &Loaded, test: &Test) -> bool {
     let facts = Facts::new(row);
     let verdict = match loaded {
-        Loaded::Nothing => test.check(&facts),
+        Loaded::Decided(is_hit) => return *is_hit,
         Loaded::Header(header) => test.check(&facts.with_header(header)),
         Loaded::Message(raw, skeleton) => test.check(&facts.with_message(raw, skeleton)),
     };

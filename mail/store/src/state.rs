@@ -80,6 +80,8 @@ pub(crate) struct Policy {
     pub limit: Option<u64>,
     /// Clients may not change anything.
     pub read_only: bool,
+    /// Octets of mail that waits: it was accepted, and its room is taken.
+    pub reserved: u64,
 }
 
 /// Whether quota has a say in what comes.
@@ -149,7 +151,10 @@ impl<'c> WriteTx<'c> {
     /// Counts new placements; over the limit they are refused, unless their room was reserved before.
     pub fn charge(&mut self, messages: u64, bytes: u64, room: Room) -> Result<(), StoreError> {
         let total = self.state.bytes.saturating_add(bytes);
-        let is_over = |beside| self.policy.limit.is_some_and(|limit| total.saturating_add(beside) > limit);
+        let is_over = |beside: u64| {
+            let beside = beside.max(self.policy.reserved);
+            self.policy.limit.is_some_and(|limit| total.saturating_add(beside) > limit)
+        };
         if messages > 0 && matches!(room, Room::Beside(beside) if is_over(beside)) {
             return refuse(Code::OverQuota, "the mailbox is full");
         }

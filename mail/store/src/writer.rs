@@ -12,15 +12,18 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use control::WalPosition;
 use crypto::ShieldedDek;
 use model::verbs::Hint;
 use model::{FolderId, ModSeq};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use crate::archive::Noter;
 use crate::open::{self, Use};
 use crate::state::{Policy, RESERVE, State, WriteTx};
-use crate::{StoreError, schema};
+use crate::wal::{self, Tail};
+use crate::{StoreError, restored, schema};
 
 /// When a write has to be on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,9 +92,13 @@ where
 }
 
 /// The writing connection of a mailbox.
-#[derive(Default)]
 pub(crate) struct Writer {
     connection: Option<Connection>,
+    noter: Noter,
+    /// Of the connection.
+    tail: Option<Tail>,
+    /// The commit number of the file, when it was last open.
+    commits: u64,
     /// `synchronous` as it is set now.
     full: bool,
     /// The volume failed; see the module's last invariant.
@@ -108,9 +115,9 @@ pub(crate) struct Committed {
 }
 
 impl Writer {
-    /// True where the file is open.
-    pub fn is_open(&self) -> bool {
-        self.connection.is_some()
+    /// A closed one.
+    pub fn new(noter: Noter) -> Self {
+        Self { connection: None, noter, tail: None, commits: 0, full: false, distrusted: false }
     }
 
     /// Opens the file, migrates it, and repairs what a crash left.
@@ -119,27 +126,45 @@ impl Writer {
             return Ok(());
         }
         let connection = dek.with(|dek| open::open(path, dek, Use::Write))?;
+        let mut tail = Tail::watch(&connection, path)?;
         schema::migrate(&connection)?;
         if self.distrusted {
-            if !open::checkpoint(&connection)? {
+            let commit = State::load(&connection)?.commits;
+            if !wal::fold(&connection, path, commit, false)? {
                 return Err(StoreError::Distrusted);
             }
             self.distrusted = false;
         }
         self.full = true;
+        restored::settle(&connection, path)?;
         recover(&connection)?;
-        self.connection = Some(connection);
+        self.commits = State::load(&connection)?.commits;
+        if let Some(frame) = tail.committed() {
+            tail.tell(&self.noter, frame, self.commits);
+        }
+        (self.connection, self.tail) = (Some(connection), Some(tail));
         Ok(())
     }
 
-    /// The connection, for chores outside a group.
-    pub fn connection(&self) -> Result<&Connection, StoreError> {
-        self.connection.as_ref().ok_or(StoreError::Stopped)
+    /// The commit number of the file: of the last commit, as far as this process knows.
+    pub fn commits(&self) -> u64 {
+        self.commits
+    }
+
+    /// The connection, while the file is open.
+    pub fn connection(&self) -> Option<&Connection> {
+        self.connection.as_ref()
+    }
+
+    /// Where the WAL ends, and the commit number there.
+    pub fn end(&self, path: &Path) -> Result<(WalPosition, u64), StoreError> {
+        let connection = self.connection.as_ref().ok_or(StoreError::Stopped)?;
+        Ok((wal::end(connection, path)?, self.commits))
     }
 
     /// Closes the file.
     pub fn close(&mut self) {
-        self.connection = None;
+        (self.connection, self.tail) = (None, None);
     }
 
     /// Runs the jobs in as few transactions as possible. The caller answers them, after it has noted what was committed.
@@ -207,9 +232,27 @@ impl Writer {
             }
         }
         state.save(connection)?;
+        files::fault::point("store.commit.before");
         connection.execute_batch("COMMIT")?;
+        files::fault::point("store.commit.after");
+        self.commits = state.commits;
+        self.tell();
         let hint = hint(before, state, touched);
         Ok(Committed { hint, unsynced: state.unsynced })
+    }
+
+    /// Tells of what was just committed.
+    fn tell(&mut self) {
+        let Some(tail) = &mut self.tail else { return };
+        if let Some(frame) = tail.committed() {
+            tail.tell(&self.noter, frame, self.commits);
+        }
+    }
+
+    /// Folds the WAL in. Answers `false` where readers were in the way or the file is closed.
+    pub fn fold(&mut self, path: &Path, copied: bool) -> Result<bool, StoreError> {
+        let Some(connection) = &self.connection else { return Ok(false) };
+        wal::fold(connection, path, self.commits, copied)
     }
 
     /// Ends a transaction that failed, and the trust in a volume that failed.
@@ -220,7 +263,7 @@ impl Writer {
             self.distrusted = true;
         }
         if !ended || error.is_io() {
-            self.connection = None;
+            self.close();
         }
     }
 }
@@ -276,6 +319,7 @@ fn recover(connection: &Connection) -> Result<(), StoreError> {
     if !state.unsynced {
         return Ok(());
     }
+    files::fault::point("store.recover.before");
     state.modseq = state.ceiling + 1;
     state.ceiling = state.modseq + RESERVE;
     state.unsynced = false;

@@ -5,6 +5,18 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr;
+#[cfg(debug_assertions)]
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Set where freed memory is to keep what it held.
+#[cfg(debug_assertions)]
+static KEEPS: AtomicBool = AtomicBool::new(false);
+
+/// Stops wiping, for a test that has to show that without it something is found. Not in an optimised build.
+#[cfg(debug_assertions)]
+pub fn keep_freed_memory() {
+    KEEPS.store(true, Ordering::Relaxed);
+}
 
 /// The system allocator, with every block zeroed before it goes back. To be installed as `#[global_allocator]` by the
 /// executable: freed memory then holds no mail and no key.
@@ -56,6 +68,10 @@ unsafe impl GlobalAlloc for ZeroOnFree {
 /// # Safety
 /// `start` must be valid for writes of `len` bytes.
 pub(crate) unsafe fn wipe(start: *mut u8, len: usize) {
+    #[cfg(debug_assertions)]
+    if KEEPS.load(Ordering::Relaxed) {
+        return;
+    }
     // SAFETY: the caller's promise. explicit_bzero is a memset the compiler must keep.
     unsafe { libc::explicit_bzero(start.cast(), len) };
 }

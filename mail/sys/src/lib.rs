@@ -5,6 +5,7 @@
 //! * [`LockedKey`] - 32 bytes in a page of their own: locked, not dumped, wiped.
 //! * [`ZeroOnFree`] - the global allocator of the executable: freed memory holds nothing.
 //! * [`sqlite`] - the same for SQLite's allocator, and keys as bytes instead of SQL text.
+//! * [`wal`] - where commits end in the WAL.
 //! * [`process`] - no core files, no debugger, children that do not outlive their parent.
 
 // The workspace denies unsafe code; this crate is where it lives.
@@ -15,8 +16,11 @@ mod alloc;
 mod arena;
 pub mod process;
 pub mod sqlite;
+pub mod wal;
 
 pub use alloc::ZeroOnFree;
+#[cfg(debug_assertions)]
+pub use alloc::keep_freed_memory;
 pub use arena::{ArenaReport, LockedKey};
 pub use process::{HardenReport, die_with_parent, harden_process};
 
@@ -43,6 +47,9 @@ pub enum SysError {
     /// SQLCipher did not take the key.
     #[error("SQLCipher refused the key (result code {0})")]
     Key(i32),
+    /// SQLite did not take a hook.
+    #[error("SQLite refused a hook (result code {0})")]
+    Hook(i32),
     /// A connection setting was refused.
     #[error("SQLite refused a connection setting")]
     Setting(#[source] rusqlite::Error),

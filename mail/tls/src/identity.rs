@@ -1,9 +1,10 @@
 //! The identity of this process on internal links, and the configurations made from it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::crypto::CryptoProvider;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
@@ -12,7 +13,7 @@ use rustls_pki_types::ServerName;
 use serde::{Deserialize, Serialize};
 
 use crate::verify::Verifier;
-use crate::{Peer, Role, TlsError, internal_provider, pem};
+use crate::{Pair, Peer, Role, TlsError, internal_provider, pem};
 
 /// Where a process finds its identity. Paths only, no secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +30,8 @@ pub struct IdentityFiles {
 /// The identity of this process. Configurations made from it follow [`Identity::reload`].
 #[derive(Debug, Clone)]
 pub struct Identity {
-    files: IdentityFiles,
+    /// None where it came as text.
+    files: Option<IdentityFiles>,
     live: Arc<Live>,
 }
 
@@ -50,7 +52,15 @@ impl Identity {
     /// Reads and checks the files.
     pub fn load(files: &IdentityFiles) -> Result<Self, TlsError> {
         let live = Arc::new(Live(RwLock::new(Arc::new(read(files)?))));
-        Ok(Self { files: files.clone(), live })
+        Ok(Self { files: Some(files.clone()), live })
+    }
+
+    /// An identity from text, for a process that issues its own; there is nothing to reload.
+    pub fn from_pair(pair: &Pair, ca: &str) -> Result<Self, TlsError> {
+        let provider = internal_provider();
+        let key = pem::pair(pair.certificate.as_bytes(), pair.key.as_bytes(), &provider)?;
+        let loaded = check(key, pem::roots(ca.as_bytes())?, provider, Path::new("tls.crt"), Path::new("ca.crt"))?;
+        Ok(Self { files: None, live: Arc::new(Live(RwLock::new(Arc::new(loaded)))) })
     }
 
     /// Who we are.
@@ -61,7 +71,8 @@ impl Identity {
     /// Reads the files again: new handshakes use them, connections stay. True where the certificate is another one.
     /// After an error the previous state stays in force.
     pub fn reload(&self) -> Result<bool, TlsError> {
-        let fresh = Arc::new(read(&self.files)?);
+        let Some(files) = &self.files else { return Ok(false) };
+        let fresh = Arc::new(read(files)?);
         let mut current = self.live.0.write().unwrap_or_else(PoisonError::into_inner);
         let changed = current.key.cert != fresh.key.cert;
         *current = fresh;
@@ -107,12 +118,22 @@ pub fn internal_name() -> ServerName<'static> {
 fn read(files: &IdentityFiles) -> Result<Loaded, TlsError> {
     let provider = internal_provider();
     let key = pem::certified_key(&files.certificate, &files.key, &provider)?;
-    let roots = pem::authorities(&files.ca)?;
+    check(key, pem::authorities(&files.ca)?, provider, &files.certificate, &files.ca)
+}
+
+/// The paths name the pieces in errors.
+fn check(
+    key: Arc<CertifiedKey>,
+    roots: Arc<RootCertStore>,
+    provider: Arc<CryptoProvider>,
+    certificate: &Path,
+    ca: &Path,
+) -> Result<Loaded, TlsError> {
     let clients = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider)
         .build()
-        .map_err(|_| TlsError::NoAuthority { path: files.ca.clone() })?;
-    let peer = Peer::from_chain(Some(&key.cert))
-        .map_err(|source| TlsError::Peer { path: files.certificate.clone(), source })?;
+        .map_err(|_| TlsError::NoAuthority { path: ca.to_owned() })?;
+    let peer =
+        Peer::from_chain(Some(&key.cert)).map_err(|source| TlsError::Peer { path: certificate.to_owned(), source })?;
     Ok(Loaded { key, roots, clients, peer })
 }
 

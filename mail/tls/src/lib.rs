@@ -5,24 +5,30 @@
 //! with X25519MLKEM768 or nothing. *Public listeners* show a certificate for a host name to mail clients, from TLS 1.2 on.
 //!
 //! Start with [`Identity`] for internal links, [`PublicCertificate`] for listeners, [`DevCa`] where nobody provides
-//! certificates. Call [`install_provider`] first thing in `main`.
+//! certificates, [`Authority`] to issue them. Call [`install_provider`] first thing in `main`.
 //!
 //! Invariants:
 //! * Host names play no part on internal links: the URI alone says who it is, so an address may change freely.
-//! * Both kinds of certificates can be replaced without a restart ([`Identity::reload`], [`PublicCertificate::reload`]);
-//!   files that cannot be used leave the previous ones in force.
+//! * Both kinds of certificates can be replaced without a restart ([`Identity::reload`], [`PublicCertificate::reload`],
+//!   [`follow`]); files that cannot be used leave the previous ones in force.
 
 mod dev_ca;
 mod error;
+mod follow;
 mod identity;
+mod issue;
 mod pem;
+mod pinned;
 mod public;
 mod role;
 mod verify;
 
 pub use dev_ca::DevCa;
 pub use error::TlsError;
+pub use follow::follow;
 pub use identity::{Identity, IdentityFiles, internal_name};
+pub use issue::{Authority, Life, Pair, Subject, expires};
+pub use pinned::pinned_client_config;
 pub use public::{PublicCertificate, PublicFiles};
 pub use role::{Peer, PeerError, Role};
 

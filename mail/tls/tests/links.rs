@@ -229,3 +229,22 @@ impl rustls::client::danger::ServerCertVerifier for Anyone {
         rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_runs_takes_a_replaced_certificate() {
+    let world = World::new();
+    let (primary, mx) = (world.identity("s1", SHARD), world.identity("s1", Role::Mx));
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let following = primary.clone();
+    let task = tokio::spawn(tls::follow("internal", move || {
+        let reloaded = following.reload();
+        let _ = tell.send(reloaded.as_ref().is_ok_and(|changed| *changed));
+        reloaded
+    }));
+    assert!(!told.recv().await.unwrap());
+    std::fs::remove_file(world.ca.identity(&primary.peer()).unwrap().key).unwrap();
+    world.ca.identity(&primary.peer()).unwrap();
+    assert!(told.recv().await.unwrap());
+    internal(&mx, &primary, SHARD).await.unwrap();
+    task.abort();
+}

@@ -6,11 +6,13 @@ mod events;
 mod fetch;
 mod keeper;
 mod lane;
+mod order;
 
 pub use body::Body;
 pub use events::Events;
 pub use fetch::FetchStream;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use model::verbs::{Attach, Code, Failure};
@@ -21,9 +23,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::WireError;
 use crate::limits::PATIENCE;
-use crate::proto::HelloReply;
+use crate::proto::{HelloReply, LinkId};
 use events::DynEvents;
 use lane::Lane;
+use order::Order;
 
 /// Where a shard is, and who we are.
 #[derive(Debug, Clone)]
@@ -53,16 +56,20 @@ struct Shared {
     link: watch::Sender<Option<Arc<Link>>>,
     events: Arc<dyn DynEvents>,
     directory: Mutex<Option<Arc<Directory>>>,
+    appends: Arc<Order>,
 }
 
 /// Both sockets, up.
 #[derive(Debug)]
 struct Link {
+    id: LinkId,
     hello: HelloReply,
     control: Arc<Lane>,
     bulk: Arc<Lane>,
     /// Ends the link when cancelled.
     closed: CancellationToken,
+    /// The primary has said that it stops.
+    draining: AtomicBool,
 }
 
 /// The link broke before the answer came: the call may be repeated on the next one.
@@ -84,7 +91,13 @@ impl ShardClient {
     /// Starts to connect, and answers at once. Must be called within a tokio runtime.
     pub fn connect<E: Events>(config: ClientConfig, events: Arc<E>) -> Result<Self, WireError> {
         let (link, _) = watch::channel(None);
-        let shared = Arc::new(Shared { shard: config.shard, link, events, directory: Mutex::default() });
+        let shared = Arc::new(Shared {
+            shard: config.shard,
+            link,
+            events,
+            directory: Mutex::default(),
+            appends: Arc::default(),
+        });
         let stop = CancellationToken::new();
         keeper::start(config, shared.clone(), stop.clone())?;
         Ok(Self { shared, _stop: Arc::new(stop.drop_guard()) })

@@ -30,7 +30,7 @@ mod window;
 pub use client::{Body, ClientConfig, Events, FetchStream, ShardClient};
 pub use error::WireError;
 #[doc(hidden)]
-pub use fuzz::parse;
+pub use fuzz::{frames, parse};
 pub use proto::{Hello, HelloReply, LinkId, LiveSession};
 pub use scope::Verb;
 pub use server::{BodyReader, Caller, FetchSender, PushHandle, Server, Service};

@@ -18,8 +18,10 @@ pub const WINDOW: usize = 512 * 1024;
 pub const MAX_CALLS: usize = 1024;
 /// The same for streams on one bulk socket: times [`WINDOW`] is the most memory they hold.
 pub const MAX_STREAMS: usize = 256;
-/// Messages waiting for the writer of a socket: times [`PIECE`] is the most memory it holds.
+/// Messages waiting for the writer of a socket.
 pub const QUEUE: usize = 64;
+/// Octets of them: what a peer that does not read can hold, beside one answer of any size.
+pub const QUEUE_BYTES: usize = 4 * 1024 * 1024;
 /// Live sessions that one link may report.
 pub const MAX_SESSIONS: usize = 200_000;
 /// Live sessions in one message.
@@ -39,6 +41,10 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub const CALL_LIMIT: Duration = Duration::from_mins(5);
 /// How long a stream may stand still before it counts as broken: on the side that waits for bytes.
 pub const STALL: Duration = Duration::from_mins(1);
+/// A body must make so much progress, in octets, ...
+pub const PACE: u64 = 64 * 1024;
+/// ... in each such span (3 KiB/s): while it comes, it holds memory that others wait for.
+pub const PACE_SPAN: Duration = Duration::from_secs(20);
 /// How long a stream may stand still because its reader takes nothing: a phone in a tunnel.
 pub const READER_STALL: Duration = Duration::from_mins(10);
 /// TCP, TLS, WebSocket and Hello, together.
@@ -47,9 +53,15 @@ pub const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 pub const PING_EVERY: Duration = Duration::from_secs(5);
 /// Between two reports of all live sessions; keys of sessions not reported for 30 s are dropped.
 pub const LIVE_EVERY: Duration = Duration::from_secs(10);
+/// After so long without a message the peer's buffers are overwritten: less than [`PING_EVERY`].
+pub const QUIET: Duration = Duration::from_secs(1);
+/// How long the last words on a socket may take.
+pub const FAREWELL: Duration = Duration::from_secs(1);
 /// A link on which nothing comes for so long is dead.
 pub const SILENCE: Duration = Duration::from_secs(15);
 /// First and longest pause before connecting again; each pause is doubled and drawn between half and all of it.
 pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// For so long after a primary said that it stops, no pause grows: it is being started again.
+pub const HURRY: Duration = Duration::from_secs(15);
 /// `TCP_NOTSENT_LOWAT`, in bytes: what waits in the kernel cannot be overtaken by a small answer.
 pub const NOTSENT_LOWAT: u32 = 128 * 1024;

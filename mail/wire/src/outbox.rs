@@ -1,35 +1,51 @@
 //! What waits to be written to a socket, and the one task that writes it.
 //!
-//! Two ways in. The *queue* is bounded and makes its callers wait: answers and bodies. The *urgent* part never waits, as
-//! each of its kinds is bounded by something else: credit and cancels by the streams, a pong by being one, hints by
-//! coalescing per mailbox, the directory by replacing its predecessor. Urgent messages overtake the queue.
+//! Two ways in. The *queue* is bounded, in messages and in octets, and makes its callers wait: answers and bodies. The
+//! *urgent* part never waits, as each of its kinds is bounded by something else: credit and cancels by the streams, a pong by
+//! being one, hints by coalescing per mailbox, the directory by replacing its predecessor. Urgent messages overtake the queue.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use futures_util::{Sink, SinkExt};
 use model::verbs::Hint;
 use model::{Directory, MailboxId};
-use tokio::sync::{Notify, mpsc};
+use tokio::io::AsyncWrite;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::WireError;
 use crate::codec::encode;
-use crate::limits::{MAX_DIRECTORY, MAX_HINT_FOLDERS, MAX_REPLY, QUEUE};
+use crate::limits::{FAREWELL, MAX_DIRECTORY, MAX_HINT_FOLDERS, MAX_REPLY, QUEUE, QUEUE_BYTES, QUIET};
 use crate::proto::ToSecondary;
+use crate::socket::MessageWriter;
+
+/// Shorter messages (pings) say nothing that had to be overwritten.
+const WORDLESS: usize = 16;
 
 /// Where messages for a socket are put.
 #[derive(Debug, Clone)]
 pub struct Outbox {
-    queue: mpsc::Sender<Bytes>,
+    queue: mpsc::Sender<Queued>,
+    /// Octets that may still be queued.
+    room: Arc<Semaphore>,
     urgent: Arc<Urgent>,
 }
 
 /// Takes them out and writes them.
 #[derive(Debug)]
 pub struct Writer {
-    queue: mpsc::Receiver<Bytes>,
+    queue: mpsc::Receiver<Queued>,
     urgent: Arc<Urgent>,
+    /// Something was written since the peer's buffers were last overwritten.
+    words: bool,
+}
+
+/// A message and the room that it takes until it is written.
+#[derive(Debug)]
+struct Queued {
+    message: Bytes,
+    _room: OwnedSemaphorePermit,
 }
 
 #[derive(Debug, Default)]
@@ -49,14 +65,17 @@ struct Backlog {
 /// Both ends for one socket.
 pub fn outbox() -> (Outbox, Writer) {
     let (sender, queue) = mpsc::channel(QUEUE);
-    let urgent = Arc::new(Urgent::default());
-    (Outbox { queue: sender, urgent: urgent.clone() }, Writer { queue, urgent })
+    let (room, urgent) = (Arc::new(Semaphore::new(QUEUE_BYTES)), Arc::new(Urgent::default()));
+    (Outbox { queue: sender, room, urgent: urgent.clone() }, Writer { queue, urgent, words: false })
 }
 
 impl Outbox {
     /// Waits for room in the queue; an error once the socket is gone.
     pub async fn send(&self, message: Bytes) -> Result<(), WireError> {
-        self.queue.send(message).await.map_err(|_| WireError::Closed)
+        // One that is larger than all the room there is goes when nothing else waits.
+        let octets = message.len().min(QUEUE_BYTES) as u32;
+        let room = self.room.clone().acquire_many_owned(octets).await.map_err(|_| WireError::Closed)?;
+        self.queue.send(Queued { message, _room: room }).await.map_err(|_| WireError::Closed)
     }
 
     /// Credit, cancels, key queries and their answers.
@@ -106,28 +125,66 @@ fn merge(waiting: &mut Hint, hint: Hint) {
 }
 
 impl Writer {
-    /// Writes until the socket breaks or every [`Outbox`] is gone. What waits is written together and flushed once.
-    pub async fn run<S>(mut self, mut sink: S) -> Result<(), WireError>
+    /// Writes until the socket breaks, every [`Outbox`] is gone, or `stop`: then what must not wait is still said. What
+    /// waits is written together and flushed once.
+    pub async fn run<W>(mut self, mut socket: MessageWriter<W>, stop: CancellationToken) -> Result<(), WireError>
     where
-        S: Sink<Bytes, Error = WireError> + Unpin,
+        W: AsyncWrite + Unpin,
     {
+        let ended = stop.run_until_cancelled(self.write_all(&mut socket)).await;
+        if let Some(ended) = ended {
+            return ended;
+        }
+        if !socket.is_whole() {
+            return Ok(());
+        }
+        // A peer that does not read will notice by itself.
+        let farewell = tokio::time::timeout(FAREWELL, self.write_urgent(&mut socket));
+        farewell.await.unwrap_or(Ok(()))
+    }
+
+    async fn write_all<W: AsyncWrite + Unpin>(&mut self, socket: &mut MessageWriter<W>) -> Result<(), WireError> {
         let mut batch = Vec::with_capacity(QUEUE);
         loop {
             tokio::select! {
                 () = self.urgent.ready.notified() => {}
                 taken = self.queue.recv_many(&mut batch, QUEUE) => if taken == 0 {
                     return Ok(());
+                },
+                () = quiet(), if self.words => {
+                    socket.scrub().await?;
+                    self.words = false;
+                    continue;
                 }
             }
-            for message in self.urgent.take()? {
-                sink.feed(message).await?;
+            files::fault::point("wire.write.before");
+            self.put_urgent(socket).await?;
+            for queued in batch.drain(..) {
+                self.words |= queued.message.len() > WORDLESS;
+                socket.feed(queued.message).await?;
             }
-            for message in batch.drain(..) {
-                sink.feed(message).await?;
-            }
-            sink.flush().await?;
+            socket.flush().await?;
+            files::fault::point("wire.write.after");
         }
     }
+
+    async fn write_urgent<W: AsyncWrite + Unpin>(&mut self, socket: &mut MessageWriter<W>) -> Result<(), WireError> {
+        self.put_urgent(socket).await?;
+        socket.flush().await
+    }
+
+    async fn put_urgent<W: AsyncWrite + Unpin>(&mut self, socket: &mut MessageWriter<W>) -> Result<(), WireError> {
+        for message in self.urgent.take()? {
+            self.words |= message.len() > WORDLESS;
+            socket.feed(message).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Nothing was written for a while. Pings come in between and begin it anew, so it is shorter than their distance.
+async fn quiet() {
+    tokio::time::sleep(QUIET).await;
 }
 
 impl Urgent {

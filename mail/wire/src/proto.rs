@@ -15,6 +15,7 @@
 //!
 //! Both sides accept unknown fields, so a field may be added within a version; a new kind of message needs a new version.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -222,6 +223,18 @@ pub enum Call {
     Keyset {
         /// Who wants to log in.
         address: Address,
+        /// From which client network; attempts of an address are counted by it.
+        #[serde(default)]
+        network: Option<IpAddr>,
+    },
+    /// How a login ended for which a keyset was given.
+    LoginOutcome {
+        /// Who wanted to log in.
+        address: Address,
+        /// From where.
+        network: IpAddr,
+        /// The secret was right.
+        accepted: bool,
     },
     /// Brings a session's key.
     Attach(Attach),
@@ -271,6 +284,7 @@ impl Call {
     pub fn verb(&self) -> Verb {
         match self {
             Self::Keyset { .. } => Verb::Keyset,
+            Self::LoginOutcome { .. } => Verb::LoginOutcome,
             Self::Attach(_) => Verb::Attach,
             Self::Detach { .. } => Verb::Detach,
             Self::Request { .. } => Verb::Request,

@@ -8,6 +8,8 @@ use tls::Role;
 pub enum Verb {
     /// Keysets; for `submission` the primary strips the wraps.
     Keyset,
+    /// How logins ended.
+    LoginOutcome,
     /// Bringing keys, at login or as the answer to a key query; reporting live sessions.
     Attach,
     /// Ending a session.
@@ -30,8 +32,9 @@ pub enum Verb {
 
 impl Verb {
     /// All of them.
-    pub const EVERY: [Verb; 10] = [
+    pub const EVERY: [Verb; 11] = [
         Verb::Keyset,
+        Verb::LoginOutcome,
         Verb::Attach,
         Verb::Detach,
         Verb::Request,
@@ -49,6 +52,7 @@ pub fn verbs(role: Role) -> &'static [Verb] {
     match role {
         Role::Imap => &[
             Verb::Keyset,
+            Verb::LoginOutcome,
             Verb::Attach,
             Verb::Detach,
             Verb::Request,
@@ -58,7 +62,7 @@ pub fn verbs(role: Role) -> &'static [Verb] {
             Verb::Directory,
         ],
         Role::Mx => &[Verb::Deliver, Verb::Settle, Verb::Directory],
-        Role::Submission => &[Verb::Keyset, Verb::Settle, Verb::Directory],
+        Role::Submission => &[Verb::Keyset, Verb::LoginOutcome, Verb::Settle, Verb::Directory],
         Role::Operator | Role::Primary(_) | Role::Courier => &[],
     }
 }
@@ -80,11 +84,11 @@ mod tests {
 
     #[test]
     fn each_role_may_call_exactly_what_its_scope_lists() {
-        use Verb::{Append, Attach, Deliver, Detach, Directory, Fetch, Keyset, Request, Resume, Settle};
+        use Verb::{Append, Attach, Deliver, Detach, Directory, Fetch, Keyset, LoginOutcome, Request, Resume, Settle};
         let table: [(Role, &[Verb]); 6] = [
-            (Role::Imap, &[Keyset, Attach, Detach, Request, Fetch, Resume, Append, Directory]),
+            (Role::Imap, &[Keyset, LoginOutcome, Attach, Detach, Request, Fetch, Resume, Append, Directory]),
             (Role::Mx, &[Deliver, Settle, Directory]),
-            (Role::Submission, &[Keyset, Settle, Directory]),
+            (Role::Submission, &[Keyset, LoginOutcome, Settle, Directory]),
             (Role::Courier, &[]),
             (Role::Operator, &[]),
             (Role::Primary(ShardId(0)), &[]),

@@ -48,7 +48,7 @@ fn a_killed_up_leaves_no_process_and_the_next_one_has_all_mail() {
     let mut session = server.imap("ann@example.org", ANN);
     session.append("INBOX", MESSAGE);
     let children = pids(&server);
-    assert_eq!(children.len(), 3);
+    assert_eq!(children.len(), 4);
     server.kill_up();
     // At once, while the old children may still be ending: the volume's lock keeps the two apart.
     server.start();

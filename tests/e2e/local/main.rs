@@ -9,16 +9,29 @@
 
 mod harness;
 
+mod archive;
+mod certificates;
 mod clients;
 mod corpus;
 mod crashes;
 mod errors;
+mod export;
 mod first_light;
 mod hostile;
 mod lifecycle;
 mod live;
+mod migration;
+mod networks;
 mod nothing_seen;
+mod reconnects;
+mod restarts;
+mod restore;
+mod restore_ends;
 mod scopes;
 mod secrets;
+mod snapshots;
 mod soak;
+mod storage;
+mod syncs;
+mod unreachable;
 mod up;

@@ -63,10 +63,10 @@ async fn with_an_mx_certificate_a_verb_about_mailboxes_is_refused() {
     tls::install_provider();
     let server = Options::samples().start();
     let imap = client(&server, &own_identity(&server, "imap"));
-    assert!(imap.keyset(ann()).await.is_ok(), "the role imap may ask for a keyset");
+    assert!(imap.keyset(ann(), None).await.is_ok(), "the role imap may ask for a keyset");
     let mx = client(&server, &own_identity(&server, "mx"));
     mx.connected().await.unwrap();
-    assert_eq!(mx.keyset(ann()).await.unwrap_err().code, Code::NoPerm);
+    assert_eq!(mx.keyset(ann(), None).await.unwrap_err().code, Code::NoPerm);
     let request = mx.request(SessionId([7; 16]), model::verbs::Request::Quota).await;
     assert_eq!(request.unwrap_err().code, Code::NoPerm);
 }

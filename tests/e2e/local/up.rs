@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use crate::first_light::ANN;
 use crate::harness::{Options, Server, project, wait_until};
 
-const CAROL: &str = "apiVersion: sealpost.dev/v1alpha1\nkind: Mailbox\nmetadata: {name: carol}\n\
+pub const CAROL: &str = "apiVersion: sealpost.dev/v1alpha1\nkind: Mailbox\nmetadata: {name: carol}\n\
     spec: {address: carol@example.org, passwordSecretRef: {name: carol-password}}\n---\n\
     apiVersion: v1\nkind: Secret\nmetadata: {name: carol-password}\nstringData: {password: tulip}\n";
 
@@ -15,6 +15,10 @@ const CAROL: &str = "apiVersion: sealpost.dev/v1alpha1\nkind: Mailbox\nmetadata:
 pub struct Manifests(TempDir);
 
 impl Manifests {
+    pub fn empty() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
     pub fn samples() -> Self {
         let dir = tempfile::tempdir().unwrap();
         for entry in std::fs::read_dir(project("config/samples")).unwrap().flatten() {

@@ -14,6 +14,20 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
+fn what_is_rewritten_stays_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wal");
+    rewrite(&path).unwrap();
+    assert!(!path.exists());
+    for size in [0, 1, REWRITTEN, REWRITTEN + 7] {
+        let contents: Vec<u8> = (0..size).map(|n| (n % 251) as u8).collect();
+        fs::write(&path, &contents).unwrap();
+        rewrite(&path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), contents);
+    }
+}
+
+#[test]
 fn a_write_replaces_the_whole_file_and_leaves_nothing_beside_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");

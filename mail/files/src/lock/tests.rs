@@ -15,6 +15,11 @@ fn a_second_holder_learns_whom_to_stop() {
 }
 
 #[test]
+fn a_lock_that_cannot_say_who_has_it_is_a_lock() {
+    let _full = lock_exclusive(Path::new("/dev/full")).unwrap();
+}
+
+#[test]
 fn a_lock_in_a_folder_that_does_not_exist_is_an_error_with_its_path() {
     let error = lock_exclusive(Path::new("/nonexistent/lock")).unwrap_err();
     assert!(error.to_string().contains("/nonexistent/lock"), "{error}");

@@ -87,7 +87,7 @@ pub(crate) struct Session<S, A: Accounts> {
     pub client: Client,
     pub config: Arc<Config>,
     pub accounts: A,
-    shutdown: CancellationToken,
+    pub shutdown: CancellationToken,
     pub login: Option<Login<A::Mailbox>>,
     pub folder: Option<Folder>,
     /// The client has said a CONDSTORE enabling command (RFC 7162 section 3.1).

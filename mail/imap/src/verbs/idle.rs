@@ -61,7 +61,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Accounts> Session<S, A> {
             Err(failure) if failure.class == Class::Transient => return Ok(false),
             Err(failure) => {
                 return Err(match Stop::from(failure) {
-                    Stop::Answer(reply) => Stop::Bye(reply.text),
+                    Stop::Answer(reply) => Stop::Bye(reply.said()),
                     stop => stop,
                 });
             }

@@ -18,7 +18,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Accounts> Session<S, A> {
             return Ok(Reply::no("Use STARTTLS first").code("PRIVACYREQUIRED"));
         }
         let Ok(user) = String::from_utf8(user) else { return Ok(refusal(LoginError::Rejected)) };
-        match self.accounts.login(&user, password, self.client.address).await {
+        // It may take long: guesses are delayed, and a shard that is away is waited for.
+        let login = self.accounts.login(&user, password, self.client.address);
+        let Some(login) = self.shutdown.run_until_cancelled(login).await else {
+            return Err(Stop::Bye("Server is shutting down".to_owned()));
+        };
+        match login {
             Ok(mailbox) => {
                 let hints = mailbox.hints();
                 self.login = Some(Login { mailbox: mailbox.into(), hints });

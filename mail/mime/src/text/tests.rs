@@ -43,3 +43,25 @@ fn a_multipart_whose_boundary_never_comes_is_text() {
     let raw = b"Content-Type: multipart/mixed; boundary=never\r\n\r\nhello";
     assert_eq!(search_text(raw, &parse(raw)).collect::<Vec<_>>(), ["hello"]);
 }
+
+#[test]
+fn a_plain_value_contains_what_its_folded_text_contains() {
+    let values: [&[u8]; 8] = [
+        b" Re: Hello World",
+        b"  padded  ",
+        b"",
+        b" folded\r\n line",
+        b" =?utf-8?q?=C3=89t=C3=A9?= rest",
+        b" aab aAab",
+        "\u{212a}elvin".as_bytes(),
+        b" =not?a word",
+    ];
+    for value in values {
+        for text in
+            ["hello w", "", "padded", " padded", "padded ", "folded line", "été", "k", "aaab", "b aa", "=not?", "é"]
+        {
+            let slow = fold(&crate::decode_words(value)).contains(text);
+            assert_eq!(value_contains(value, text), slow, "{text:?} in {:?}", String::from_utf8_lossy(value));
+        }
+    }
+}

@@ -23,6 +23,8 @@ pub enum Code {
     ExpungeIssued,
     /// Over quota.
     OverQuota,
+    /// The volume is full: nothing the owner of the mailbox can do about.
+    NoSpace,
     /// Too many keywords, folders, ...
     Limit,
     /// Not allowed: scope, read-only.
@@ -60,7 +62,7 @@ impl Failure {
     pub fn new(code: Code, text: impl Into<String>) -> Self {
         let class = match code {
             Code::Unavailable | Code::NotAttached | Code::WrongShard | Code::InUse => Class::Transient,
-            Code::OverQuota => Class::Blocked,
+            Code::OverQuota | Code::NoSpace => Class::Blocked,
             Code::ServerBug => Class::Bug,
             _ => Class::Invalid,
         };

@@ -27,6 +27,12 @@ pub struct KeysetReply {
     pub keys: ByteBuf,
     /// IMAP is allowed by `access`, and the mailbox is not suspended.
     pub allowed: bool,
+    /// The answer to this attempt is to be held back so long, in milliseconds.
+    #[serde(default)]
+    pub wait_ms: u64,
+    /// There were failures before, so the shard wants to know of a success too.
+    #[serde(default)]
+    pub suspect: bool,
 }
 
 /// Brings a session's key to the primary.

@@ -40,12 +40,12 @@ impl Stamp {
 }
 
 impl SeenSpools {
-    /// What each of these spools holds.
+    /// What each of these spools holds; one that cannot be read is an error of its own.
     pub async fn look(
         &self,
         shard: &Shard,
         mailboxes: impl Iterator<Item = MailboxId>,
-    ) -> Result<HashMap<MailboxId, SpoolState>, StoreError> {
+    ) -> Result<HashMap<MailboxId, Result<SpoolState, StoreError>>, StoreError> {
         let paths: Vec<(MailboxId, PathBuf)> = mailboxes.map(|id| (id, shard.layout.spool(id))).collect();
         let stamps = move || paths.into_iter().map(|(id, path)| (id, Stamp::of(&path))).collect::<Vec<_>>();
         let stamps = tokio::task::spawn_blocking(stamps).await.map_err(|_| StoreError::Stopped)?;
@@ -53,12 +53,14 @@ impl SeenSpools {
         let mut found = HashMap::with_capacity(stamps.len());
         for (id, stamp) in stamps {
             if let Some(state) = self.known(id, stamp) {
-                found.insert(id, state);
+                found.insert(id, Ok(state));
                 continue;
             }
-            let state = shard.spools.of(id).state().await?;
-            if stamp.is_settled(now) {
-                self.seen().insert(id, (stamp, state));
+            let state = shard.spools.of(id).state().await;
+            if let Ok(state) = &state
+                && stamp.is_settled(now)
+            {
+                self.seen().insert(id, (stamp, *state));
             }
             found.insert(id, state);
         }
@@ -106,7 +108,8 @@ mod tests {
         let volume = Volume::new();
         let shard = volume.open().await;
         let ann = volume.ann;
-        let look = async || shard.seen_spools.look(&shard, [ann].into_iter()).await.unwrap()[&ann].waiting;
+        let look =
+            async || shard.seen_spools.look(&shard, [ann].into_iter()).await.unwrap()[&ann].as_ref().unwrap().waiting;
         let is_known = || shard.seen_spools.known(ann, Stamp::of(&shard.layout.spool(ann))).is_some();
         assert_eq!(look().await, 0);
         assert!(is_known(), "there is no file");
@@ -131,10 +134,12 @@ mod tests {
             delivery: DeliveryId([n; 16]),
             txid: TxId([n; 16]),
             fp: None,
+            began: Timestamp::now(),
             size: 1,
             at: Timestamp::now(),
             sealed: Bytes::from_static(b"sealed"),
             limit: None,
+            until: None,
         }
     }
 }

@@ -1,56 +1,30 @@
 //! What a shard says of itself.
 
-use model::{BootId, Generation, MailboxId, ServerId, ShardId, Term};
-use serde::{Deserialize, Serialize};
-use store::StoreError;
+use std::collections::BTreeMap;
+
+use control::operator::{MailboxStatus, Status};
+use model::MailboxId;
+use store::{Soundness, StoreError};
 
 use crate::shard::Shard;
-
-/// Answer to `GET /v1/status`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Status {
-    /// Which MailServer.
-    pub server: ServerId,
-    /// Which of its shards.
-    pub shard: ShardId,
-    /// Under which ownership.
-    pub term: Term,
-    /// Which start of the process.
-    pub boot: BootId,
-    /// The directory in force; none before the first push ever.
-    pub generation: Option<Generation>,
-    /// Attached sessions.
-    pub sessions: u64,
-    /// Connected secondaries.
-    pub secondaries: u64,
-    /// Every mailbox of this shard in the directory.
-    pub mailboxes: Vec<MailboxStatus>,
-}
-
-/// One mailbox.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MailboxStatus {
-    /// Which.
-    pub id: MailboxId,
-    /// Its owner can log in, and mail can be sealed to it.
-    pub keyed: bool,
-    /// Messages waiting for the owner.
-    pub waiting: u64,
-    /// Messages that could not be stored.
-    pub aside: u64,
-}
 
 /// Looks at the shard now.
 pub(super) async fn observe(shard: &Shard) -> Result<Status, StoreError> {
     let directory = shard.routes.current();
     let own = directory.iter().flat_map(|directory| &directory.mailboxes).filter(|(_, entry)| entry.shard == shard.id);
-    let own: Vec<(MailboxId, bool)> = own.map(|(id, entry)| (*id, entry.keyed)).collect();
+    // The shard's own word: the directory may be a moment behind it.
+    let keyed = shard.routes.keyed_mailboxes().await;
+    let own: Vec<(MailboxId, bool)> = own.map(|(id, _)| (*id, keyed.contains(id))).collect();
     let spools = shard.seen_spools.look(shard, own.iter().map(|(id, _)| *id)).await?;
+    let restored = shard.mailboxes.restored();
     let mailboxes = own.into_iter().map(|(id, keyed)| {
-        let spool = spools.get(&id).copied().unwrap_or_default();
-        MailboxStatus { id, keyed, waiting: spool.waiting, aside: spool.aside }
+        let (spool, fault) = match spools.get(&id) {
+            Some(Ok(spool)) => (*spool, None),
+            Some(Err(error)) => (store::SpoolState::default(), Some(error.to_string())),
+            None => (store::SpoolState::default(), None),
+        };
+        let unchecked = restored.get(&id) == Some(&Soundness::Unchecked);
+        MailboxStatus { id, keyed, waiting: spool.waiting, aside: spool.aside, unchecked, fault }
     });
     Ok(Status {
         server: shard.server.clone(),
@@ -61,5 +35,12 @@ pub(super) async fn observe(shard: &Shard) -> Result<Status, StoreError> {
         sessions: shard.sessions().count() as u64,
         secondaries: shard.links().len() as u64,
         mailboxes: mailboxes.collect(),
+        findings: shard.floor.finding().into_iter().chain(shard.wanted.finding()).chain(damaged(&restored)).collect(),
+        sidecar: shard.wanted.status(),
     })
+}
+
+fn damaged(restored: &BTreeMap<MailboxId, Soundness>) -> impl Iterator<Item = String> {
+    let damaged = restored.iter().filter(|(_, soundness)| **soundness == Soundness::Damaged);
+    damaged.map(|(id, _)| format!("the restored mailbox {id} is damaged; restore it as of another time"))
 }

@@ -1,6 +1,7 @@
 //! From the spool into the mailbox, while a session holds its key.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,10 +11,10 @@ use crypto::{CryptoError, SealingKey};
 use jiff::{SignedDuration, Timestamp};
 use model::verbs::Failure;
 use model::{Class, DeliveryId, MailboxId};
+use store::sealed::{self, Unsealed};
 use store::{Delivery, FINGERPRINT_LIFE, Mailbox, Room, Spool, StoreError, Waiting};
-use tokio::sync::{Mutex as AsyncMutex, MutexGuard, watch};
+use tokio::sync::{Mutex as AsyncMutex, RwLock, RwLockReadGuard, RwLockWriteGuard, watch};
 
-use super::seal::{self, Unsealed};
 use crate::shard::Shard;
 
 /// Messages per commit.
@@ -34,8 +35,8 @@ pub struct Lanes {
 /// The drain of one mailbox.
 pub(super) struct Lane {
     busy: AsyncMutex<()>,
-    /// Held from reading a batch until it has left the spool.
-    batch: AsyncMutex<()>,
+    /// Written to from reading a batch until it has left the spool.
+    batch: RwLock<()>,
     pending: watch::Sender<bool>,
     /// How often something was put into the spool.
     puts: AtomicU64,
@@ -50,6 +51,16 @@ impl Lanes {
         lanes.entry(mailbox).or_insert_with(|| Arc::new(Lane::new())).clone()
     }
 
+    /// Forgets the lanes that nobody uses, but for those of mailboxes that are open: what a lane knows is worth two looks
+    /// into the spool.
+    pub fn shrink(&self, is_open: impl Fn(MailboxId) -> bool) {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody can get hold of one while the map is locked, so one that only the map holds is used by nobody.
+        lanes.retain(|id, lane| Arc::strong_count(lane) > 1 || is_open(*id));
+        let kept = lanes.len();
+        lanes.shrink_to(2 * kept);
+    }
+
     /// Waits until nothing is left in the spool of a mailbox, or the time for it is over.
     pub async fn drained(&self, mailbox: MailboxId) {
         let mut pending = self.of(mailbox).pending.subscribe();
@@ -62,14 +73,14 @@ impl Lane {
     fn new() -> Self {
         Self {
             busy: AsyncMutex::default(),
-            batch: AsyncMutex::default(),
+            batch: RwLock::default(),
             pending: watch::channel(false).0,
             puts: AtomicU64::new(1),
             empty_at: AtomicU64::new(0),
         }
     }
 
-    /// Mail or a settlement was put into the spool, and whoever sent it has not been told yet.
+    /// Mail or a settlement was put into the spool, or is about to be, and whoever sent it has not been told yet.
     pub fn put(&self) {
         self.puts.fetch_add(1, Ordering::AcqRel);
     }
@@ -97,8 +108,13 @@ impl Lane {
     }
 
     /// While this is held, no message is on its way from the spool into the mailbox: it is in one of them.
-    pub async fn between_batches(&self) -> MutexGuard<'_, ()> {
-        self.batch.lock().await
+    pub async fn between_batches(&self) -> RwLockReadGuard<'_, ()> {
+        self.batch.read().await
+    }
+
+    /// While this is held, a batch may be on its way.
+    pub async fn batch(&self) -> RwLockWriteGuard<'_, ()> {
+        self.batch.write().await
     }
 }
 
@@ -145,12 +161,14 @@ async fn run(shard: &Arc<Shard>, lane: &Lane, id: MailboxId) -> Result<Option<Ar
     let Some((mailbox, key)) = open(shard, id).await? else { return Ok(None) };
     let mut drained = None;
     while shard.attached(id).is_some() {
-        let _batch = lane.batch.lock().await;
+        let _batch = lane.batch().await;
         tell_settled(&spool, &mailbox).await?;
+        mailbox.reserve(spool.state().await.map_err(StoreError::into_failure)?.bytes);
         let batch = spool.batch(ROWS, BYTES).await.map_err(StoreError::into_failure)?;
         if batch.is_empty() {
             break;
         }
+        files::fault::point("drain.batch.after");
         take(shard, &spool, &mailbox, &key, batch).await?;
         drained = Some(mailbox.clone());
     }
@@ -207,6 +225,7 @@ async fn take(
         }
     }
     let outcomes = mailbox.deliver_many(deliveries.clone()).await;
+    files::fault::point("drain.taken.after");
     let mut taken = Vec::with_capacity(ids.len());
     for ((id, delivery), outcome) in ids.into_iter().zip(deliveries).zip(outcomes) {
         match outcome {
@@ -217,12 +236,12 @@ async fn take(
             }
             Err(failure) => {
                 // What went in is removed; the rest waits for better times, in its order.
-                spool.remove(taken).await.map_err(StoreError::into_failure)?;
+                spool.took(taken, mailbox.commits()).await.map_err(StoreError::into_failure)?;
                 return Err(failure);
             }
         }
     }
-    spool.remove(taken).await.map_err(StoreError::into_failure)
+    spool.took(taken, mailbox.commits()).await.map_err(StoreError::into_failure)
 }
 
 /// A spool row without its message.
@@ -244,7 +263,9 @@ async fn unseal_all(
         let key = key.clone();
         threads.push(tokio::task::spawn_blocking(move || {
             let open = |mut row: Waiting| {
-                let unsealed = seal::unseal(&key, row.delivery, &row.sealed);
+                // A message that makes us fail would do so at every attempt: it is set aside like any other.
+                let unseal = AssertUnwindSafe(|| sealed::unseal(&key, row.delivery, &row.sealed));
+                let unsealed = catch_unwind(unseal).unwrap_or(Err(CryptoError::Tampered("a sealed message")));
                 // The sealed bytes are not needed any more, and a hundred of them are much memory.
                 row.sealed = Vec::new();
                 (row, unsealed)
@@ -267,10 +288,12 @@ fn delivery(row: &Waiting, unsealed: Unsealed, now: Timestamp) -> Delivery {
         // Senders stop retrying at last: an old fingerprint would only suppress a repeat that is meant.
         fp: row.fp.filter(|_| now.duration_since(row.at) < life),
         settled: row.settled,
+        began: row.began,
         received: unsealed.received,
         trace: unsealed.trace,
         body: unsealed.body,
         room: Room::Reserved,
+        until: None,
     }
 }
 
@@ -311,9 +334,11 @@ fn notice(shard: &Shard, about: DeliveryId, reason: &str) -> Delivery {
         txid: model::TxId(id),
         fp: None,
         settled: false,
+        began: now,
         received: now,
         trace: Bytes::new(),
         body: Bytes::from(text),
         room: Room::Reserved,
+        until: None,
     }
 }

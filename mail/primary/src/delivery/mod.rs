@@ -13,7 +13,6 @@ mod arrival;
 mod drain;
 mod query;
 mod route;
-mod seal;
 
 pub use arrival::Arrival;
 pub use drain::Lanes;

@@ -45,6 +45,7 @@ fn whom(shard: &Shard, mailbox: MailboxId) -> Vec<Arc<Link>> {
 }
 
 async fn one(shard: &Arc<Shard>, link: Arc<Link>, mailbox: MailboxId) -> Option<Arc<Mailbox>> {
+    files::fault::point("query.ask.before");
     let answer = link.push.key_query(mailbox, crypto::random(), DEADLINE).await?;
     match attach(shard, link.caller.link, answer).await {
         Ok(_) => shard.attached(mailbox),

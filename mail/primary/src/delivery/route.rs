@@ -1,7 +1,7 @@
 //! Each recipient of a message to where it can go now.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -11,10 +11,11 @@ use model::{MailboxId, TxId};
 use std::collections::BTreeMap;
 use store::{Delivered, Delivery, Inserted, Mailbox, NewWaiting, Room, StoreError};
 
-use super::{Arrival, query, seal};
+use super::{Arrival, query};
 use crate::shard::Shard;
 
-/// How long one recipient may take before the MX is told to try again; the message may still arrive, once.
+/// How long one recipient may take before the MX is told to try again. Whoever sent the message may do so at once, and
+/// show that it was taken then: a first attempt that came in after that would be a second message, so it does not.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Recipients of one message served at a time. Each has a sealed copy of its own in memory, so of a large one few.
@@ -31,7 +32,7 @@ pub async fn deliver(shard: &Arc<Shard>, arrival: Arc<Arrival>, recipients: &[Re
         // A task of its own: a connection that breaks must not cut a delivery between its commit and what follows.
         let task = shard.tasks.spawn({
             let shard = shard.clone();
-            async move { one(&shard, &arrival, &to).await }
+            async move { one(&shard, &arrival, &to, Instant::now() + PATIENCE).await }
         });
         async move {
             match tokio::time::timeout(PATIENCE, task).await {
@@ -42,10 +43,12 @@ pub async fn deliver(shard: &Arc<Shard>, arrival: Arc<Arrival>, recipients: &[Re
             }
         }
     });
-    each.buffered(abreast).collect().await
+    let answers = each.buffered(abreast).collect().await;
+    files::fault::point("deliver.answer.before");
+    answers
 }
 
-async fn one(shard: &Arc<Shard>, arrival: &Arrival, to: &Recipient) -> Result<Accepted, Failure> {
+async fn one(shard: &Arc<Shard>, arrival: &Arrival, to: &Recipient, until: Instant) -> Result<Accepted, Failure> {
     let size = (to.trace.len() + arrival.body.len()) as u64;
     let entry = shard.receiver(to.mailbox)?;
     shard.floor.admit(size)?;
@@ -54,8 +57,10 @@ async fn one(shard: &Arc<Shard>, arrival: &Arrival, to: &Recipient) -> Result<Ac
         None => query::ask(shard, to.mailbox).await,
     };
     match open {
-        Some(mailbox) if !must_queue(shard, &mailbox, arrival, to).await? => live(shard, &mailbox, arrival, to).await,
-        _ => spool(shard, arrival, to, entry.quota).await,
+        Some(mailbox) if !must_queue(shard, &mailbox, arrival, to).await? => {
+            live(shard, &mailbox, arrival, to, until).await
+        }
+        _ => spool(shard, arrival, to, entry.quota, until).await,
     }
 }
 
@@ -65,7 +70,13 @@ async fn must_queue(shard: &Shard, mailbox: &Mailbox, arrival: &Arrival, to: &Re
     shard.lanes.of(to.mailbox).has_before(&shard.spools.of(to.mailbox), mailbox, fp).await
 }
 
-async fn live(shard: &Shard, mailbox: &Mailbox, arrival: &Arrival, to: &Recipient) -> Result<Accepted, Failure> {
+async fn live(
+    shard: &Shard,
+    mailbox: &Mailbox,
+    arrival: &Arrival,
+    to: &Recipient,
+    until: Instant,
+) -> Result<Accepted, Failure> {
     // What waits has its room already, and does not count in the mailbox yet. What is just coming in counts twice for a
     // moment: mail may be refused a little early, but nothing goes over.
     let reserved = if shard.lanes.of(to.mailbox).is_pending() {
@@ -78,24 +89,36 @@ async fn live(shard: &Shard, mailbox: &Mailbox, arrival: &Arrival, to: &Recipien
         txid: arrival.txid,
         fp: arrival.fingerprint(&shard.shard_key, to),
         settled: false,
+        began: arrival.envelope.received,
         received: arrival.envelope.received,
         trace: to.trace.clone(),
         body: arrival.body.clone(),
         room: Room::Beside(reserved),
+        until: Some(until),
     };
-    Ok(match mailbox.deliver(delivery).await? {
+    files::fault::point("deliver.live.before");
+    let delivered = mailbox.deliver(delivery).await?;
+    files::fault::point("deliver.live.after");
+    Ok(match delivered {
         Delivered::Stored(_) => Accepted::Stored,
         Delivered::Duplicate => Accepted::Duplicate,
     })
 }
 
-async fn spool(shard: &Arc<Shard>, arrival: &Arrival, to: &Recipient, limit: Option<u64>) -> Result<Accepted, Failure> {
+async fn spool(
+    shard: &Arc<Shard>,
+    arrival: &Arrival,
+    to: &Recipient,
+    limit: Option<u64>,
+    until: Instant,
+) -> Result<Accepted, Failure> {
     let known = shard.keysets.of(to.mailbox).await?;
     let known = known.ok_or_else(|| Failure::unavailable("the mailbox awaits its owner"))?;
     let id = arrival.delivery_id(&shard.shard_key, to);
     let (received, trace, body) = (arrival.envelope.received, to.trace.clone(), arrival.body.clone());
     let size = (trace.len() + body.len()) as u64;
-    let sealed = tokio::task::spawn_blocking(move || seal::seal(&known.sealing, id, received, &trace, &body)).await;
+    let sealed =
+        tokio::task::spawn_blocking(move || store::sealed::seal(&known.sealing, id, received, &trace, &body)).await;
     let sealed = match sealed {
         Ok(Ok(sealed)) => Bytes::from(sealed),
         Ok(Err(error)) => {
@@ -104,25 +127,35 @@ async fn spool(shard: &Arc<Shard>, arrival: &Arrival, to: &Recipient, limit: Opt
         }
         Err(_) => return Err(Failure::unavailable("shutting down")),
     };
+    files::fault::point("deliver.seal.after");
     let row = NewWaiting {
         delivery: id,
         txid: arrival.txid,
         fp: arrival.fingerprint(&shard.shard_key, to),
+        began: received,
         size,
         at: arrival.accepted,
         sealed,
         limit,
+        until: Some(until),
     };
+    let lane = shard.lanes.of(to.mailbox);
+    // A batch on its way has already been read: an equal message in it would be taken into the mailbox as brought by the
+    // transaction before this one, and the settlement of this one would find nothing.
+    let _between = lane.between_batches().await;
+    // Before: what fails may be there all the same, once the file is opened again.
+    lane.put();
     let inserted = shard.spools.of(to.mailbox).insert(row).await.map_err(|error| {
         tracing::error!(mailbox = %to.mailbox, %error, "the spool does not take mail");
         error.into_failure()
     })?;
-    shard.lanes.of(to.mailbox).put();
+    lane.put();
     // Attached while it was being sealed: see the invariants of this module.
     shard.drain_if_attached(to.mailbox);
     match inserted {
         Inserted::Stored => Ok(Accepted::Stored),
         Inserted::Duplicate => Ok(Accepted::Duplicate),
+        Inserted::TooLate => Err(Failure::unavailable("the delivery took too long")),
         Inserted::OverQuota => Err(Failure::new(Code::OverQuota, "the mailbox is full")),
     }
 }
@@ -147,10 +180,12 @@ async fn settle_one(shard: &Arc<Shard>, mailbox: MailboxId, transactions: Vec<Tx
     let lane = shard.lanes.of(mailbox);
     // A message that is being drained would come into the mailbox unsettled, after the mailbox has been told.
     let _between = lane.between_batches().await;
+    files::fault::point("settle.mailbox.before");
     let told = match shard.attached(mailbox) {
         Some(open) => open.settle(transactions.clone()).await.is_ok(),
         None => false,
     };
+    files::fault::point("settle.mailbox.after");
     shard.spools.of(mailbox).settle(transactions, !told).await.map_err(StoreError::into_failure)?;
     if !told {
         lane.put();

@@ -28,12 +28,12 @@ fn message(n: usize) -> Vec<u8> {
         .into_bytes()
 }
 
-fn arrival(txid: [u8; 16], body: Vec<u8>) -> Arc<Arrival> {
+fn arrival(txid: [u8; 16], body: Vec<u8>, second: usize) -> Arc<Arrival> {
     let envelope = Envelope {
         mail_from: "sender@example.net".into(),
         helo: "h".into(),
         peer: [127, 0, 0, 1].into(),
-        received: Timestamp::from_second(1_700_000_000).unwrap(),
+        received: Timestamp::from_second(1_700_000_000 + i64::try_from(second).unwrap()).unwrap(),
     };
     Arc::new(Arrival::new(TxId(txid), envelope, body.into(), Timestamp::now()))
 }
@@ -47,9 +47,19 @@ async fn send(shard: &Arc<Shard>, to: MailboxId, n: usize) -> Accepted {
 }
 
 async fn send_as(shard: &Arc<Shard>, to: MailboxId, txid: [u8; 16], body: Vec<u8>) -> Accepted {
+    send_at(shard, to, txid, body, 0).await
+}
+
+/// What the MX had whole at that second.
+async fn send_at(shard: &Arc<Shard>, to: MailboxId, txid: [u8; 16], body: Vec<u8>, second: usize) -> Accepted {
     let to =
         Recipient { mailbox: to, rcpt_to: "ann@example.org".into(), trace: Bytes::from_static(b"Received: x\r\n") };
-    deliver(shard, arrival(txid, body), &[to]).await.remove(0)
+    deliver(shard, arrival(txid, body, second), &[to]).await.remove(0)
+}
+
+/// The sender of that transaction has read its 250.
+async fn settled(shard: &Arc<Shard>, to: MailboxId, n: usize) {
+    settle(shard, Settle { transactions: vec![(TxId(tx(n)), vec![to])] }).await.unwrap();
 }
 
 async fn log_in(volume: &Volume, shard: &Arc<Shard>) -> u64 {
@@ -132,10 +142,12 @@ async fn spoil(shard: &Arc<Shard>, id: MailboxId) {
         delivery: DeliveryId([9; 16]),
         txid: TxId([9; 16]),
         fp: None,
+        began: Timestamp::now(),
         size: 10,
         at: Timestamp::now(),
         sealed: Bytes::from_static(b"SPSM\x01 damaged"),
         limit: None,
+        until: None,
     };
     assert_eq!(shard.spools.of(id).insert(row).await.unwrap(), Inserted::Stored);
 }
@@ -152,13 +164,18 @@ async fn a_crash_between_mailbox_and_spool_doubles_nothing() {
     log_in(&volume, &shard).await;
     assert_eq!(inbox(&shard, volume.ann).await.len(), 5);
     for row in rows {
-        let (delivery, txid, fp, size, at) = (row.delivery, row.txid, row.fp, row.size, row.at);
-        let again = NewWaiting { delivery, txid, fp, size, at, sealed: row.sealed.into(), limit: None };
+        let (delivery, txid, fp, began, size, at) = (row.delivery, row.txid, row.fp, row.began, row.size, row.at);
+        let sealed = row.sealed.into();
+        let again = NewWaiting { delivery, txid, fp, began, size, at, sealed, limit: None, until: None };
         assert_eq!(shard.spools.of(volume.ann).insert(again).await.unwrap(), Inserted::Stored);
     }
+    // A resend that finds such a row, whose sender reads its 250.
+    assert_eq!(send_at(&shard, volume.ann, tx(101), message(1), 1).await, Accepted::Duplicate);
+    settled(&shard, volume.ann, 101).await;
     shard.drain(volume.ann);
     assert_eq!(inbox(&shard, volume.ann).await.len(), 5);
     assert_eq!(shard.spools.of(volume.ann).state().await.unwrap().waiting, 0);
+    assert_eq!(send_at(&shard, volume.ann, tx(102), message(1), 2).await, Accepted::Stored, "a repeat that is meant");
     volume.close(shard).await;
 }
 
@@ -174,14 +191,12 @@ async fn a_resend_is_suppressed_until_the_sender_has_read_the_250() {
     assert_eq!(inbox(&shard, volume.ann).await.len(), 1);
     assert_eq!(resend(2).await, Accepted::Duplicate);
     // The last one is the one whose 250 the sender may have read.
-    let settled = Settle { transactions: vec![(TxId(tx(102)), vec![volume.ann])] };
-    settle(&shard, settled).await.unwrap();
+    settled(&shard, volume.ann, 102).await;
     assert_eq!(resend(3).await, Accepted::Stored);
     assert_eq!(inbox(&shard, volume.ann).await.len(), 2);
     // Locked again, settled while locked, and a repeat that is meant: the settle comes before the drain.
     log_out(&shard);
-    let settled = Settle { transactions: vec![(TxId(tx(103)), vec![volume.ann])] };
-    settle(&shard, settled).await.unwrap();
+    settled(&shard, volume.ann, 103).await;
     assert_eq!(resend(4).await, Accepted::Stored);
     log_in(&volume, &shard).await;
     assert_eq!(inbox(&shard, volume.ann).await.len(), 3);
@@ -260,7 +275,7 @@ async fn a_resend_that_waited_is_not_doubled_though_its_sender_has_read_the_250(
     assert_eq!(send(&shard, volume.ann, 1).await, Accepted::Stored);
     log_out(&shard);
     assert_eq!(send_as(&shard, volume.ann, tx(101), message(1)).await, Accepted::Stored);
-    settle(&shard, Settle { transactions: vec![(TxId(tx(101)), vec![volume.ann])] }).await.unwrap();
+    settled(&shard, volume.ann, 101).await;
     log_in(&volume, &shard).await;
     assert_eq!(inbox(&shard, volume.ann).await.len(), 1);
     // Now the sender knows: what it sends again is meant.
@@ -274,7 +289,7 @@ async fn a_settlement_waits_for_mail_on_its_way_into_the_mailbox() {
     let shard = volume.open().await;
     send(&shard, volume.ann, 1).await;
     let lane = shard.lanes.of(volume.ann);
-    let batch = lane.between_batches().await;
+    let batch = lane.batch().await;
     log_in(&volume, &shard).await;
     let settling = Settle { transactions: vec![(TxId(tx(1)), vec![volume.ann])] };
     let mut settling = tokio::spawn({
@@ -291,13 +306,108 @@ async fn a_settlement_waits_for_mail_on_its_way_into_the_mailbox() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_was_given_up_and_comes_in_after_a_later_one_is_no_other_message() {
+    // Whether the mailbox was open when the later one came, and when the late one came.
+    for (n, (open_then, open_now)) in
+        [(false, false), (false, true), (true, false), (true, true)].into_iter().enumerate()
+    {
+        let volume = Volume::new();
+        let shard = volume.open().await;
+        let attempt = |second| send_at(&shard, volume.ann, tx(second), message(n), second);
+        if open_then {
+            log_in(&volume, &shard).await;
+        }
+        assert_eq!(attempt(5).await, Accepted::Stored);
+        settled(&shard, volume.ann, 5).await;
+        if open_then && !open_now {
+            log_out(&shard);
+        } else if open_now && !open_then {
+            log_in(&volume, &shard).await;
+        }
+        // Where it cannot look into the mailbox, it goes to the spool: what it is shows at the drain.
+        let late = attempt(4).await;
+        assert!(matches!(late, Accepted::Stored | Accepted::Duplicate), "{late:?}");
+        if !open_now {
+            log_in(&volume, &shard).await;
+        }
+        assert_eq!(inbox(&shard, volume.ann).await.len(), 1, "{open_then} {open_now}");
+        assert_eq!(attempt(6).await, Accepted::Stored, "a repeat that is meant");
+        volume.close(shard).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resend_that_its_mx_brings_twice_is_no_other_message() {
+    // Whether the mailbox is open when the resend comes, and when it comes again.
+    for (n, (open_then, open_now)) in
+        [(false, false), (false, true), (true, false), (true, true)].into_iter().enumerate()
+    {
+        let volume = Volume::new();
+        let shard = volume.open().await;
+        let attempt = async |second| {
+            let accepted = send_at(&shard, volume.ann, tx(second), message(n), second).await;
+            assert!(!matches!(accepted, Accepted::Failed(_)), "{accepted:?}");
+            accepted
+        };
+        log_in(&volume, &shard).await;
+        assert_eq!(attempt(1).await, Accepted::Stored);
+        if !open_then {
+            log_out(&shard);
+        }
+        // Its answer is lost with the link to the MX.
+        attempt(2).await;
+        if open_now {
+            log_in(&volume, &shard).await;
+            shard.lanes.drained(volume.ann).await;
+        } else if open_then {
+            log_out(&shard);
+        }
+        // That of the second time is read.
+        attempt(2).await;
+        let lane = shard.lanes.of(volume.ann);
+        let drain_waits = lane.batch().await;
+        log_in(&volume, &shard).await;
+        shard.attached(volume.ann).unwrap().settle(vec![TxId(tx(2))]).await.unwrap();
+        drop(drain_waits);
+        assert_eq!(inbox(&shard, volume.ann).await.len(), 1, "{open_then} {open_now}");
+        settled(&shard, volume.ann, 2).await;
+        assert_eq!(attempt(3).await, Accepted::Stored, "a repeat that is meant");
+        volume.close(shard).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resend_of_mail_on_its_way_into_the_mailbox_waits_and_its_settlement_counts() {
+    let volume = Volume::new();
+    let shard = volume.open().await;
+    send(&shard, volume.ann, 1).await;
+    let lane = shard.lanes.of(volume.ann);
+    let batch = lane.batch().await;
+    log_in(&volume, &shard).await;
+    let mut resend = tokio::spawn({
+        let (shard, ann) = (shard.clone(), volume.ann);
+        async move { send_at(&shard, ann, tx(101), message(1), 1).await }
+    });
+    // Silence: what is in the batch is not brought by another transaction any more.
+    assert!(tokio::time::timeout(Duration::from_millis(100), &mut resend).await.is_err());
+    drop(batch);
+    // After the drain it finds nothing in the spool, and waits there itself.
+    let accepted = resend.await.unwrap();
+    assert!(matches!(accepted, Accepted::Stored | Accepted::Duplicate), "{accepted:?}");
+    settled(&shard, volume.ann, 101).await;
+    assert_eq!(inbox(&shard, volume.ann).await.len(), 1);
+    assert_eq!(send_at(&shard, volume.ann, tx(102), message(1), 2).await, Accepted::Stored, "a repeat that is meant");
+    volume.close(shard).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_waits_counts_for_live_mail_too() {
     let volume = Volume::new();
     let shard = volume.open().await;
     let large = |id: &str| format!("Message-ID: <{id}>\r\n\r\n{}", "x".repeat(600_000)).into_bytes();
     assert_eq!(send_as(&shard, volume.ann, tx(1), large("a")).await, Accepted::Stored);
     let lane = shard.lanes.of(volume.ann);
-    let held = lane.between_batches().await;
+    let held = lane.batch().await;
     log_in(&volume, &shard).await;
     // Of ann's megabyte more than half waits, and cannot come in yet.
     let refused = send_as(&shard, volume.ann, tx(2), large("b")).await;
@@ -321,7 +431,6 @@ async fn a_damaged_mailbox_is_unavailable_and_never_a_wrong_password() {
 async fn a_settled_repeat_that_comes_while_the_mailbox_opens_overtakes_neither_the_first_nor_its_settlement() {
     let volume = Volume::new();
     let shard = volume.open().await;
-    let settled = |n| Settle { transactions: vec![(TxId(tx(n)), vec![volume.ann])] };
     // The first waits in the spool, settled; then the first is in the mailbox, and its settlement waits in the spool.
     for (first, in_mailbox) in [(10, false), (20, true)] {
         if in_mailbox {
@@ -331,9 +440,9 @@ async fn a_settled_repeat_that_comes_while_the_mailbox_opens_overtakes_neither_t
         if in_mailbox {
             log_out(&shard);
         }
-        settle(&shard, settled(first)).await.unwrap();
+        settled(&shard, volume.ann, first).await;
         let lane = shard.lanes.of(volume.ann);
-        let drain_waits = lane.between_batches().await;
+        let drain_waits = lane.batch().await;
         log_in(&volume, &shard).await;
         let (own, ann) = (shard.clone(), volume.ann);
         let mut repeat = tokio::spawn(async move { send_as(&own, ann, tx(first + 1), message(first)).await });

@@ -102,12 +102,53 @@ async fn keys_are_the_shards_own_knowledge_and_a_push_survives_a_restart() {
     let mut watch = routes.watch();
     let mut boast = directory(1);
     boast.mailboxes.get_mut(&ann()).unwrap().keyed = true;
-    routes.push(boast, at(0)).await.unwrap();
+    let bindings =
+        model::Bindings { aliases: [(address("info@example.org"), "uid".into())].into(), ..Default::default() };
+    routes.push(Push { directory: boast, bindings: bindings.clone() }, at(0)).await.unwrap();
     assert!(!watch.borrow_and_update().as_ref().unwrap().mailboxes[&ann()].keyed);
     routes.keyed(ann()).await;
     assert!(watch.borrow_and_update().as_ref().unwrap().mailboxes[&ann()].keyed);
     drop(routes);
-    let again = open([ann()].into()).current().unwrap();
+    let routes = open([ann()].into());
+    assert_eq!(routes.pushed().await.unwrap().unwrap().bindings, bindings);
+    let again = routes.current().unwrap();
     assert_eq!(again.generation, Generation { epoch: 1, seq: 1 });
     assert!(again.mailboxes[&ann()].keyed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_come_many_at_a_time_make_few_directories() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = DirectoryFile::open(&folder.path().join("directory.sqlite"), &[1; 32]).unwrap();
+    let routes = Arc::new(Routes::load(ServerId("s".into()), ShardId(0), file, BTreeSet::new()).unwrap());
+    let mut many = directory(1);
+    let entry = many.mailboxes[&ann()].clone();
+    let ids: Vec<_> = (1..=200).map(|n| MailboxId::from_random([n; 17])).collect();
+    many.mailboxes = ids.iter().map(|id| (*id, entry.clone())).collect();
+    routes.push(Push { directory: many, bindings: model::Bindings::default() }, at(0)).await.unwrap();
+    let stop = CancellationToken::new();
+    let follower = tokio::spawn({
+        let (routes, stop) = (routes.clone(), stop.clone());
+        async move { routes.follow_keys(&stop).await }
+    });
+    let mut watch = routes.watch();
+    let seen = tokio::spawn(async move {
+        let mut directories = 0;
+        while watch.changed().await.is_ok() {
+            directories += 1;
+            let keyed = watch.borrow_and_update().as_ref().unwrap().mailboxes.values().filter(|m| m.keyed).count();
+            if keyed == 200 {
+                break;
+            }
+        }
+        directories
+    });
+    for id in ids {
+        routes.keyed(id).await;
+    }
+    assert_eq!(routes.keyed_mailboxes().await.len(), 200);
+    let directories = seen.await.unwrap();
+    assert!(directories <= 20, "{directories} directories for 200 keys");
+    stop.cancel();
+    follower.await.unwrap();
 }

@@ -4,6 +4,7 @@
 //! slot and is the one that was unlocked; the slot's scopes include IMAP; the hand-over was sealed for exactly this
 //! attach at this start of this shard; the DEK is the one that the keyset vouches for; and it opens the database.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,11 +18,17 @@ use wire::LinkId;
 
 use super::push;
 use crate::keysets::Known;
-use crate::sessions::NewSession;
+use crate::sessions::{NewSession, Refused};
 use crate::shard::Shard;
 
-/// The keyset that a login for `address` is to be checked with.
-pub async fn keyset(shard: &Shard, role: Role, address: &Address) -> Result<KeysetReply, Failure> {
+/// The keyset that a login for `address` is to be checked with. With a network it is an attempt, which may be delayed or
+/// refused.
+pub async fn keyset(
+    shard: &Shard,
+    role: Role,
+    address: &Address,
+    network: Option<IpAddr>,
+) -> Result<KeysetReply, Failure> {
     let directory = shard.routes.current().ok_or_else(|| Failure::unavailable("this shard has no directory yet"))?;
     let owner = directory.mailbox_of(address);
     if let Some((_, entry)) = owner.filter(|(_, entry)| entry.shard != shard.id) {
@@ -29,7 +36,14 @@ pub async fn keyset(shard: &Shard, role: Role, address: &Address) -> Result<Keys
     }
     let protocol = if role == Role::Submission { Protocol::Submission } else { Protocol::Imap };
     let owner = owner.map(|(id, entry)| (id, is_allowed(entry, protocol)));
+    let admitted = network.map(|network| shard.guesses().admit(network, address, Instant::now()));
+    if admitted == Some(None) {
+        return Err(Failure::new(Code::Limit, "too many attempts to log in"));
+    }
     let mut reply = shard.keysets.answer(address, owner).await?;
+    if let Some(admitted) = admitted.flatten() {
+        (reply.wait_ms, reply.suspect) = (admitted.wait.as_millis() as u64, admitted.suspect);
+    }
     if role == Role::Submission {
         let keyset = crypto::Keyset::from_json(&reply.keys);
         let keyset = keyset.map_err(|_| Failure::new(Code::ServerBug, "a keyset does not parse"))?;
@@ -56,33 +70,48 @@ pub async fn attach(shard: &Arc<Shard>, link: LinkId, request: Attach) -> Result
     if !slot.scopes().contains(&Scope::Imap) {
         return Err(Failure::new(Code::NoPerm, "this password is not for IMAP"));
     }
+    files::fault::point("attach.open.before");
     let dek = open(shard, &request, known.clone()).await?;
+    files::fault::point("attach.open.after");
     let shielded = ShieldedDek::new(&dek);
     let mailbox = shard.mailboxes.attach(id, dek).await.map_err(|error| refusal(id, error))?;
     mailbox.set_policy(entry.quota, entry.state == MailboxState::ReadOnly);
-    let new = NewSession { session: request.session, mailbox: id, link };
+    let new = NewSession { session: request.session, mailbox: id, slot: request.slot, link };
     let hints = mailbox.hints();
     let first = shard.sessions().attach(&new, mailbox.clone(), shielded, Instant::now());
-    if let Some(over) = first.map_err(|_| Failure::new(Code::NoPerm, "that session has another mailbox"))? {
+    if let Some(over) = first.map_err(refused)? {
         push::follow_hints(shard, id, hints, over);
     }
-    recheck(shard, &new, &mailbox)?;
-    let waiting = schedule_drain(shard, id).await;
+    recheck(shard, &new, request.keys_version, &mailbox).await?;
+    files::fault::point("attach.session.after");
+    let waiting = schedule_drain(shard, id, &mailbox).await;
     Ok(Attached { waiting, shard: shard.id, term: shard.term, boot: shard.boot })
 }
 
 /// What happened while the mailbox was being opened, before there was a session that it could have been done to.
-fn recheck(shard: &Arc<Shard>, new: &NewSession, mailbox: &Mailbox) -> Result<(), Failure> {
+async fn recheck(shard: &Arc<Shard>, new: &NewSession, version: u64, mailbox: &Mailbox) -> Result<(), Failure> {
     if !shard.links().contains_key(&new.link) {
         shard.sessions().lost(new.link);
     }
     let entry = shard.entry(new.mailbox)?;
     mailbox.set_policy(entry.quota, entry.state == MailboxState::ReadOnly);
-    if is_allowed(&entry, Protocol::Imap) {
-        return Ok(());
+    if !is_allowed(&entry, Protocol::Imap) {
+        push::revoke(shard, new.mailbox, None);
+        return Err(Failure::new(Code::NoPerm, "IMAP is not allowed for this mailbox"));
     }
-    push::revoke_all(shard, new.mailbox);
-    Err(Failure::new(Code::NoPerm, "IMAP is not allowed for this mailbox"))
+    let known = shard.keysets.of(new.mailbox).await?;
+    if known.is_none_or(|known| known.admits(new.slot, version).is_none()) {
+        push::revoke(shard, new.mailbox, Some(new.slot));
+        return Err(revoked());
+    }
+    Ok(())
+}
+
+fn refused(why: Refused) -> Failure {
+    match why {
+        Refused::Elsewhere => Failure::new(Code::NoPerm, "that session has another mailbox"),
+        Refused::Full => Failure::new(Code::Limit, "the mailbox has too many sessions"),
+    }
 }
 
 /// Opens the hand-over and proves the key against the keyset, which works also before there is a database.
@@ -106,10 +135,11 @@ async fn open(shard: &Arc<Shard>, request: &Attach, known: Arc<Known>) -> Result
 }
 
 /// The session is registered already, so mail that comes from now on goes straight in or schedules a drain itself.
-async fn schedule_drain(shard: &Arc<Shard>, id: MailboxId) -> u64 {
+async fn schedule_drain(shard: &Arc<Shard>, id: MailboxId, mailbox: &Mailbox) -> u64 {
     let spool = shard.spools.of(id);
     match spool.state().await {
         Ok(state) => {
+            mailbox.reserve(state.bytes);
             // Also without waiting mail there may be settled transactions to tell the mailbox of.
             if state.waiting > 0 || state.settles > 0 {
                 shard.drain(id);

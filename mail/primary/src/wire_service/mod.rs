@@ -9,6 +9,7 @@ mod requests;
 mod tests;
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -25,7 +26,7 @@ use crate::delivery::{self, Arrival};
 use crate::shard::Shard;
 
 pub use attach::attach;
-pub use push::follow_routes;
+pub use push::{follow_routes, revoke};
 
 /// One connected secondary.
 pub struct Link {
@@ -86,8 +87,17 @@ impl wire::Service for WireService {
         }
     }
 
-    async fn keyset(&self, caller: &Caller, address: Address) -> Result<KeysetReply, Failure> {
-        attach::keyset(&self.0, caller.peer.role, &address).await
+    async fn keyset(&self, caller: &Caller, address: Address, network: Option<IpAddr>) -> Result<KeysetReply, Failure> {
+        attach::keyset(&self.0, caller.peer.role, &address, network).await
+    }
+
+    fn login_outcome(&self, _caller: &Caller, address: Address, network: IpAddr, accepted: bool) {
+        let mut guesses = self.0.guesses();
+        if accepted {
+            guesses.succeeded(network, &address);
+        } else {
+            guesses.failed(network, &address, Instant::now());
+        }
     }
 
     async fn attach(&self, caller: &Caller, request: Attach) -> Result<Attached, Failure> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::verbs::Hint;
-use model::{MailboxId, MailboxState, ModSeq, Protocol};
+use model::{MailboxId, MailboxState, ModSeq, Protocol, SlotId};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +27,7 @@ pub fn follow_hints(shard: &Arc<Shard>, mailbox: MailboxId, mut hints: Receiver<
             };
             let links = shard.sessions().links(mailbox);
             let links: Vec<_> = links.iter().filter_map(|link| shard.links().get(link).cloned()).collect();
+            files::fault::point("push.hint.before");
             for link in links {
                 link.push.changed(mailbox, hint.clone());
             }
@@ -52,15 +53,15 @@ pub async fn follow_routes(shard: Arc<Shard>) {
             let Some(entry) = directory.mailboxes.get(&id) else { continue };
             mailbox.set_policy(entry.quota, entry.state == MailboxState::ReadOnly);
             if !is_allowed(entry, Protocol::Imap) {
-                revoke_all(&shard, id);
+                revoke(&shard, id, None);
             }
         }
     }
 }
 
-/// Ends every session of a mailbox.
-pub fn revoke_all(shard: &Arc<Shard>, mailbox: MailboxId) {
-    let evicted = shard.sessions().evict(mailbox);
+/// Ends the sessions of a mailbox: all, or those that one slot has opened.
+pub fn revoke(shard: &Arc<Shard>, mailbox: MailboxId, slot: Option<SlotId>) {
+    let evicted = shard.sessions().evict(mailbox, slot);
     for (ended, link) in evicted {
         let link = link.and_then(|link| shard.links().get(&link).cloned());
         if let Some(link) = link {

@@ -17,7 +17,8 @@ async fn push(volume: &Volume, shard: &Arc<Shard>, change: impl FnOnce(&mut mode
     let mut directory = (*shard.routes.current().unwrap()).clone();
     directory.generation.seq += 1;
     change(directory.mailboxes.get_mut(&volume.ann).unwrap());
-    shard.routes.push(directory, Timestamp::now()).await.unwrap();
+    let push = control::operator::Push { directory, bindings: model::Bindings::default() };
+    shard.routes.push(push, Timestamp::now()).await.unwrap();
 }
 
 #[tokio::test]

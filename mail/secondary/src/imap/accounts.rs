@@ -1,24 +1,24 @@
 //! Login: from an address and a password to an attached session.
 //!
 //! An unreachable shard is never an unknown user or a wrong password, and an unknown user is answered like a wrong
-//! password: same words, same work (a fake keyset, equal on all shards).
+//! password: same words, same work (a fake keyset, equal on all shards). How often one may guess is the shard's decision;
+//! here its delays are kept, and the slow unlocking is shared fairly between networks.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::imap::LoginError;
-use crypto::{CachedLogin, Keyset, LoginCache, Secret, ShieldedDek};
-use model::Address;
+use crypto::{CachedLogin, Keyset, LoginCache, Secret, ShieldedDek, Unlocked};
 use model::verbs::{Code, Failure, KeysetReply, Scope};
+use model::{Address, MailboxId};
 use wire::ShardClient;
 use zeroize::Zeroizing;
 
 use super::live::{Live, Opened, Sessions};
 use super::mailbox::RemoteMailbox;
-use super::unlock::{UnlockFailed, UnlockPool};
+use super::unlock::{self, UnlockFailed, UnlockPool};
 use crate::directory::Routes;
-use crate::limits::Failures;
 use crate::shards::Shards;
 
 /// Logins remembered: phones reconnect all day.
@@ -36,15 +36,13 @@ struct Inner {
     sessions: Sessions,
     cache: LoginCache,
     pool: UnlockPool,
-    failures: Failures,
 }
 
 impl Logins {
     /// Logins through these shards.
     pub fn new(shards: Shards, routes: Routes, sessions: Sessions) -> Self {
         let cache = LoginCache::new(CACHED, CACHE_LIFE);
-        let (pool, failures) = (UnlockPool::default(), Failures::default());
-        Self(Arc::new(Inner { shards, routes, sessions, cache, pool, failures }))
+        Self(Arc::new(Inner { shards, routes, sessions, cache, pool: UnlockPool::default() }))
     }
 }
 
@@ -59,18 +57,7 @@ impl ::imap::Accounts for Logins {
     ) -> Result<RemoteMailbox, LoginError> {
         // What is no address is nobody's, here as anywhere.
         let Ok(address) = user.parse::<Address>() else { return Err(LoginError::Rejected) };
-        let (inner, network) = (&self.0, crate::listener::network(peer.ip()));
-        let wait = inner.failures.admit(network, &address, Instant::now()).ok_or(LoginError::Limited)?;
-        if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
-        }
-        let result = inner.login(&address, &password, network).await;
-        match &result {
-            Ok(_) => inner.failures.succeeded(network, &address),
-            Err(LoginError::Rejected) => inner.failures.failed(network, &address, Instant::now()),
-            Err(_) => {}
-        }
-        result
+        self.0.login(&address, &password, crate::listener::network(peer.ip())).await
     }
 }
 
@@ -78,8 +65,19 @@ impl Inner {
     async fn login(&self, address: &Address, password: &[u8], network: IpAddr) -> Result<RemoteMailbox, LoginError> {
         let secret = std::str::from_utf8(password).map(Secret::new).map_err(|_| LoginError::Rejected)?;
         let client = self.shard_of(address)?;
-        let reply = client.keyset(address.clone()).await.map_err(|failure| unknown(&failure))?;
-        let opened = self.open(address, secret, network, reply).await?;
+        let reply = client.keyset(address.clone(), Some(network)).await.map_err(|failure| unknown(&failure))?;
+        if reply.wait_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(reply.wait_ms)).await;
+        }
+        let suspect = reply.suspect;
+        let opened = self.open(address, secret, network, reply).await;
+        match &opened {
+            // Before the answer, so that the next guess finds it counted.
+            Err(LoginError::Rejected) => client.login_outcome(address.clone(), network, false).await,
+            Ok(_) if suspect => client.login_outcome(address.clone(), network, true).await,
+            _ => {}
+        }
+        let opened = opened?;
         let live = Live::open(opened, client.clone(), &self.sessions).await;
         let live = live.map_err(|failure| {
             self.cache.forget(address);
@@ -106,11 +104,27 @@ impl Inner {
         reply: KeysetReply,
     ) -> Result<Opened, LoginError> {
         let keyset = Keyset::from_json(&reply.keys).map_err(|error| broken(&error))?;
-        let cached = self.cache.get(address, &secret, Instant::now());
-        let fresh = cached.filter(|c| c.keys_version == keyset.version() && c.mailbox == reply.mailbox);
-        let login = match fresh {
+        let version = keyset.version();
+        let known = || {
+            let cached = self.cache.get(address, &secret, Instant::now());
+            cached.filter(|c| c.keys_version == version && c.mailbox == reply.mailbox)
+        };
+        let login = match known() {
             Some(login) => login,
-            None => self.unlock(address, keyset, secret, network, &reply).await?,
+            None if secret.is_minted() => {
+                let unlocked = unlock::unlock_minted(&keyset, &secret).map_err(unopened)?;
+                self.remember(address, &secret, reply.mailbox, unlocked)
+            }
+            None => {
+                let turn = self.pool.turn(network).await.ok_or(LoginError::Unavailable)?;
+                // Of several devices that come at once, the first has done the work for all.
+                if let Some(login) = known() {
+                    login
+                } else {
+                    let unlocked = turn.unlock(keyset, secret.clone()).await.map_err(unopened)?;
+                    self.remember(address, &secret, reply.mailbox, unlocked)
+                }
+            }
         };
         if !reply.allowed || !login.scopes.contains(&Scope::Imap) {
             return Err(LoginError::NotAllowed);
@@ -119,28 +133,24 @@ impl Inner {
         Ok(Opened { mailbox, slot, keys_version, dek })
     }
 
-    async fn unlock(
-        &self,
-        address: &Address,
-        keyset: Keyset,
-        secret: Secret,
-        network: IpAddr,
-        reply: &KeysetReply,
-    ) -> Result<CachedLogin, LoginError> {
-        let unlocked = self.pool.unlock(network, keyset, secret.clone()).await.map_err(|failed| match failed {
-            UnlockFailed::Wrong => LoginError::Rejected,
-            UnlockFailed::Full => LoginError::Limited,
-            UnlockFailed::Broken(error) => broken(&error),
-        })?;
+    fn remember(&self, address: &Address, secret: &Secret, mailbox: MailboxId, unlocked: Unlocked) -> CachedLogin {
         let login = CachedLogin {
-            mailbox: reply.mailbox,
+            mailbox,
             slot: unlocked.slot,
             scopes: unlocked.scopes,
             keys_version: unlocked.keys_version,
             dek: ShieldedDek::new(&unlocked.dek),
         };
-        self.cache.insert(address, &secret, login.clone(), Instant::now());
-        Ok(login)
+        self.cache.insert(address, secret, login.clone(), Instant::now());
+        login
+    }
+}
+
+fn unopened(failed: UnlockFailed) -> LoginError {
+    match failed {
+        UnlockFailed::Wrong => LoginError::Rejected,
+        UnlockFailed::Full => LoginError::Unavailable,
+        UnlockFailed::Broken(error) => broken(&error),
     }
 }
 

@@ -3,18 +3,29 @@
 //! What has been passed on is remembered as the highest UID whose row is complete, and how far a large section of the
 //! row after it has come. After a break the rest is asked for again: rows by their UIDs, the large section by its content
 //! id and offset. Content is immutable, so the client never sees the seam.
+//!
+//! A client that takes nothing for a while is treated as if the connection had broken: the shard is told to stop, and asked for
+//! the rest when the client reads on. Clients that never read therefore hold nothing that others wait for, however many.
+
+use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
 use model::verbs::{Code, Failure, Fetch, FetchEvent, FetchRows, Resume, Section, SectionData};
 use model::{ContentId, Uid, UidSet};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::live::Live;
 
-/// Events waiting for a slow client; each is at most a frame (256 KiB).
-const QUEUE: usize = 4;
-/// Breaks survived by one FETCH: each one waits for the shard up to 20 s.
+/// Events waiting for a slow client; each is at most a frame (256 KiB). With one more at hand, this is what a client that does
+/// not read holds.
+const QUEUE: usize = 2;
+/// A client that takes nothing for so long gives up its stream.
+const PARKED_AFTER: Duration = Duration::from_secs(2);
+/// Breaks survived by one FETCH.
 const MAX_BREAKS: u32 = 5;
+/// How long a FETCH waits for its next event, all in all: as long as any command waits for a shard.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Events up to a break or the end.
 type Answer = BoxStream<'static, Result<FetchEvent, Failure>>;
@@ -66,10 +77,19 @@ async fn pass_all<S: Source>(source: &S, fetch: &Fetch, send: &Sink) {
     let mut progress = Progress::new(fetch);
     let mut breaks = 0;
     loop {
-        let Err(stopped) = pass_on(source, fetch, &mut progress, send).await else { return };
-        let Stopped::Broken(failure) = stopped else { return };
+        let failure = match pass_on(source, fetch, &mut progress, send).await {
+            Ok(()) | Err(Stopped::Unwanted) => return,
+            Err(Stopped::Parked(event)) => {
+                if send.send(Ok(*event)).await.is_err() {
+                    return;
+                }
+                progress.last = Instant::now();
+                continue;
+            }
+            Err(Stopped::Broken(failure)) => failure,
+        };
         breaks += 1;
-        if failure.code != Code::Unavailable || breaks > MAX_BREAKS {
+        if failure.code != Code::Unavailable || breaks > MAX_BREAKS || progress.last.elapsed() >= PATIENCE {
             source.failed(&failure);
             let _ = send.send(Err(failure)).await;
             return;
@@ -83,6 +103,8 @@ enum Stopped {
     Unwanted,
     /// The stream broke, or the shard refused.
     Broken(Failure),
+    /// The client takes nothing; it is owed this event before any other.
+    Parked(Box<FetchEvent>),
 }
 
 /// How far a FETCH has come.
@@ -90,6 +112,8 @@ struct Progress {
     headed: bool,
     left: UidSet,
     large: Option<Large>,
+    /// When the client was given something last.
+    last: Instant,
 }
 
 /// A row of which large sections are still to come.
@@ -101,7 +125,7 @@ struct Large {
 
 impl Progress {
     fn new(fetch: &Fetch) -> Self {
-        Self { headed: false, left: fetch.uids.clone(), large: None }
+        Self { headed: false, left: fetch.uids.clone(), large: None, last: Instant::now() }
     }
 
     fn rows(&mut self, fetch: &Fetch, rows: &FetchRows) {
@@ -171,7 +195,15 @@ async fn forward(
         FetchEvent::Rows(rows) => progress.rows(fetch, rows),
         FetchEvent::Data(bytes) => progress.data(bytes.len() as u64),
     }
-    send.send(Ok(event)).await.map_err(|_| Stopped::Unwanted)
+    match tokio::time::timeout(PARKED_AFTER, send.reserve()).await {
+        Ok(Ok(room)) => {
+            room.send(Ok(event));
+            progress.last = Instant::now();
+            Ok(())
+        }
+        Ok(Err(_)) => Err(Stopped::Unwanted),
+        Err(_) => Err(Stopped::Parked(Box::new(event))),
+    }
 }
 
 #[cfg(test)]

@@ -100,7 +100,9 @@ impl Live {
         let Session { id, mailbox, slot, keys_version, .. } = *self.0;
         let aad = HandoverAad { shard: hello.shard, term: hello.term, boot: hello.boot, mailbox, session: id, nonce };
         let public = HandoverPublic::from_bytes(&hello.handover).map_err(|error| unsealed(&error))?;
+        files::fault::point("handover.seal.before");
         let sealed = self.0.dek.with(|dek| public.seal_dek(dek, &aad)).map_err(|error| unsealed(&error))?;
+        files::fault::point("handover.seal.after");
         Ok(Attach { session: id, mailbox, slot, keys_version, nonce, sealed_dek: ByteBuf::from(sealed) })
     }
 

@@ -2,22 +2,31 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crypto::{CryptoError, Keyset, Secret, Unlocked};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::listener::Census;
+use crate::listener::{Census, Counted};
 
-/// Logins that may wait for a thread: some seconds' worth of work. More are told to come back.
-const MAX_WAITING: usize = 256;
+/// Logins that may wait for a thread, each for at most [`PATIENCE`]: everybody who comes back after a pause of the front end.
+const MAX_WAITING: usize = 2_000;
 /// The same for one client network, so that who guesses passwords does not lock out everybody else.
 const MAX_WAITING_PER_NETWORK: usize = 64;
+/// How long a login waits for its turn: a client that was told to come again does so, one that waits for ever gives up.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs Argon2id (64 MiB each) on as many threads as there are cores.
 #[derive(Clone)]
 pub struct UnlockPool {
     permits: Arc<Semaphore>,
     waiting: Census,
+}
+
+/// The right to occupy a thread.
+pub struct Turn {
+    _permit: OwnedSemaphorePermit,
+    _waiting: Counted,
 }
 
 /// Why a keyset was not opened.
@@ -39,17 +48,20 @@ impl Default for UnlockPool {
 }
 
 impl UnlockPool {
-    /// Tries a secret on a keyset, for a client of that network.
-    pub async fn unlock(&self, network: IpAddr, keyset: Keyset, secret: Secret) -> Result<Unlocked, UnlockFailed> {
-        // Some microseconds: devices get in while others guess.
-        if secret.is_minted() {
-            return answer(keyset.unlock(&secret));
-        }
-        let waiting = self.waiting.enter(network).ok_or(UnlockFailed::Full)?;
-        let permit = self.permits.clone().acquire_owned().await.map_err(|_| UnlockFailed::Full)?;
+    /// Waits for a turn, for a client of that network; none where too many wait, or for too long.
+    pub async fn turn(&self, network: IpAddr) -> Option<Turn> {
+        let waiting = self.waiting.enter(network)?;
+        let permit = tokio::time::timeout(PATIENCE, self.permits.clone().acquire_owned()).await.ok()?.ok()?;
+        Some(Turn { _permit: permit, _waiting: waiting })
+    }
+}
+
+impl Turn {
+    /// Tries a secret on a keyset.
+    pub async fn unlock(self, keyset: Keyset, secret: Secret) -> Result<Unlocked, UnlockFailed> {
         let opened = tokio::task::spawn_blocking(move || {
             let opened = keyset.unlock(&secret);
-            drop((permit, waiting));
+            drop(self);
             opened
         });
         match opened.await {
@@ -58,6 +70,11 @@ impl UnlockPool {
             Err(_) => Err(UnlockFailed::Full),
         }
     }
+}
+
+/// Tries a minted secret: some microseconds, so devices get in while others guess.
+pub fn unlock_minted(keyset: &Keyset, secret: &Secret) -> Result<Unlocked, UnlockFailed> {
+    answer(keyset.unlock(secret))
 }
 
 fn answer(opened: Result<Unlocked, CryptoError>) -> Result<Unlocked, UnlockFailed> {
@@ -85,20 +102,34 @@ mod tests {
         Keyset::create(&new).unwrap().0
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn one_network_cannot_fill_the_pool_and_minted_secrets_never_wait() {
         let pool = UnlockPool::default();
         let (greedy, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
         let (chosen, minted) = (Secret::new("sesame"), Secret::mint(&[]));
         let taken: Vec<_> = std::iter::from_fn(|| pool.waiting.enter(greedy)).collect();
         assert_eq!(taken.len(), MAX_WAITING_PER_NETWORK);
-        let full = pool.unlock(greedy, keyset(&chosen), chosen.clone()).await;
-        assert!(matches!(full, Err(UnlockFailed::Full)));
-        pool.unlock(other, keyset(&chosen), chosen.clone()).await.unwrap();
-        pool.unlock(greedy, keyset(&minted), minted.clone()).await.unwrap();
-        let wrong = pool.unlock(greedy, keyset(&chosen), minted).await;
-        assert!(matches!(wrong, Err(UnlockFailed::Wrong)));
+        assert!(pool.turn(greedy).await.is_none());
+        pool.turn(other).await.unwrap().unlock(keyset(&chosen), chosen.clone()).await.unwrap();
+        unlock_minted(&keyset(&minted), &minted).unwrap();
+        assert!(matches!(unlock_minted(&keyset(&chosen), &minted), Err(UnlockFailed::Wrong)));
         drop(taken);
-        pool.unlock(greedy, keyset(&chosen), chosen).await.unwrap();
+        pool.turn(greedy).await.unwrap().unlock(keyset(&chosen), chosen).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_a_turn_for_ever() {
+        let pool = UnlockPool::default();
+        let network = IpAddr::from([192, 0, 2, 1]);
+        let cores = pool.permits.available_permits();
+        let mut turns = Vec::new();
+        for _ in 0..cores {
+            turns.push(pool.turn(network).await.unwrap());
+        }
+        let begun = tokio::time::Instant::now();
+        assert!(pool.turn(network).await.is_none());
+        assert_eq!(begun.elapsed(), PATIENCE);
+        drop(turns);
+        assert!(pool.turn(network).await.is_some());
     }
 }

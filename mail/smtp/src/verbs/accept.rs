@@ -109,10 +109,19 @@ fn refusal(results: &[Accepted], expected: usize) -> Option<Reply> {
             _ => Reply::new(554, "5.3.0", "Message refused"),
         });
     }
-    if temporary.iter().all(|failure| failure.code == Code::OverQuota) {
-        return Some(Reply::new(452, "4.2.2", "Mailbox is full"));
+    // What says most is said, where all fail for want of room: a full disk hides whether there would be quota.
+    let codes = temporary.iter().map(|failure| failure.code);
+    match codes.reduce(|all, code| if code == all { all } else { less(all, code) }) {
+        Some(Code::OverQuota) => Some(Reply::new(452, "4.2.2", "Mailbox is full")),
+        Some(Code::NoSpace) => Some(Reply::new(452, "4.3.1", "Insufficient system storage, try again later")),
+        _ => Some(later()),
     }
-    Some(later())
+}
+
+/// The one reason for two different ones.
+fn less(one: Code, other: Code) -> Code {
+    let is_room = |code| matches!(code, Code::OverQuota | Code::NoSpace);
+    if is_room(one) && is_room(other) { Code::NoSpace } else { Code::Unavailable }
 }
 
 /// Only the message itself can be at fault for good. A mailbox that its shard does not know is a matter of time or of a
@@ -141,6 +150,14 @@ mod tests {
         assert_eq!(code(&[Stored, failed(Code::Unavailable)]), Some(451));
         assert_eq!(code(&[Stored, failed(Code::OverQuota)]), Some(452));
         assert_eq!(code(&[failed(Code::Unavailable), failed(Code::OverQuota)]), Some(451));
+        assert_eq!(code(&[failed(Code::NoSpace), failed(Code::OverQuota)]), Some(452));
+        assert_eq!(code(&[failed(Code::NoSpace), failed(Code::Unavailable)]), Some(451));
+        let text = |code| {
+            let mut out = String::new();
+            refusal(&[failed(code), Stored], 2).unwrap().write(&mut out);
+            out
+        };
+        assert!(text(Code::NoSpace).starts_with("452 4.3.1 ") && text(Code::OverQuota).starts_with("452 4.2.2 "));
         assert_eq!(code(&[failed(Code::TooBig), failed(Code::OverQuota)]), Some(452));
         assert_eq!(code(&[failed(Code::TooBig), failed(Code::TooBig)]), Some(552));
         assert_eq!(code(&[failed(Code::BadMessage), Stored]), Some(554));

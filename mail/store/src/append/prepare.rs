@@ -1,7 +1,7 @@
 //! Taking a message apart: everything that needs no database.
 
 use crate::StoreError;
-use crate::bodies::{Attachment, HEAD, Meta, Packed, Piece, cut};
+use crate::bodies::{Attachment, Brief, HEAD, Meta, Packed, Piece, cut};
 
 /// Longest ENVELOPE, BODY or BODYSTRUCTURE in octets: what no real message has, and a hostile one could make so long that no
 /// answer holds it. A longer structure is shown as one text, a longer envelope as far as [`CUT_HEADER`] goes.
@@ -19,6 +19,8 @@ pub(crate) struct Prepared {
     pub sent: Option<i64>,
     /// `mail.meta`.
     pub meta: Vec<u8>,
+    /// The row of `brief`.
+    pub brief: Option<Brief>,
     /// The first bytes of the stream.
     pub head: Packed,
     /// The rest of it.
@@ -72,6 +74,7 @@ pub(crate) fn prepare(raw: &[u8], key: &[u8]) -> Result<Prepared, StoreError> {
         size: raw.len() as u64,
         sent: mime::sent_date(header).map(|sent| days(sent.day)),
         meta: meta.to_bytes()?,
+        brief: Brief::make(header),
         head,
         chunks,
         attachments,

@@ -70,6 +70,7 @@ async fn write(
         let source = prepared.clone();
         let step = move |tx: &mut WriteTx<'_>| insert_chunks(tx.connection, id, first, &chunks(&source)[first..end]);
         core.write(Durability::Lazy, step).await?;
+        files::fault::point("store.stage.after");
         first = end;
     }
     Ok(())
@@ -110,6 +111,9 @@ pub(crate) fn store(tx: &mut WriteTx<'_>, prepared: &Prepared, staged: Option<&S
         .prepare_cached("INSERT INTO hdr(mail, codec, len, data, layout) VALUES(?, ?, ?, ?, ?)")?
         .execute(params![id, head.codec, head.len as i64, head.data, layout])?;
     tx.connection.prepare_cached("INSERT INTO mail(id, meta) VALUES(?, ?)")?.execute(params![id, prepared.meta])?;
+    if let Some(brief) = &prepared.brief {
+        brief.insert(tx.connection, id)?;
+    }
     Ok(id)
 }
 

@@ -1,21 +1,24 @@
 //! Chunks: compressed pieces of bytes in a row each.
 
-use std::cell::RefCell;
 use std::ops::Range;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use zstd::bulk::{Compressor, Decompressor};
 
+use super::contexts::Contexts;
 use super::{CHUNK, NUMBER_BITS, gone};
 use crate::StoreError;
 
 /// Level 3 leaves 41 % of real mail; higher ones cost more than they save.
 const LEVEL: i32 = 3;
 
-thread_local! {
-    // A context costs more than a small message.
-    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
-    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+static COMPRESSORS: Contexts<Compressor<'static>> = Contexts::new();
+static DECOMPRESSORS: Contexts<Decompressor<'static>> = Contexts::new();
+
+/// Drops the contexts that were not used for a moment: they hold words of what they saw last.
+pub(crate) fn forget_contexts() {
+    COMPRESSORS.forget();
+    DECOMPRESSORS.forget();
 }
 
 /// Bytes as a row holds them.
@@ -32,13 +35,8 @@ pub(crate) struct Packed {
 impl Packed {
     /// Packs bytes; they stay as they are where packing gains nothing.
     pub fn new(bytes: &[u8]) -> Self {
-        let packed = COMPRESSOR.with_borrow_mut(|kept| {
-            let compressor = match kept {
-                Some(compressor) => compressor,
-                None => kept.insert(Compressor::new(LEVEL).ok()?),
-            };
-            compressor.compress(bytes).ok().filter(|packed| packed.len() < bytes.len())
-        });
+        let packed = COMPRESSORS.with(|| Compressor::new(LEVEL), |compressor| compressor.compress(bytes));
+        let packed = packed.ok().filter(|packed| packed.len() < bytes.len());
         match packed {
             Some(data) => Self { codec: 1, len: bytes.len(), data },
             None => Self { codec: 0, len: bytes.len(), data: bytes.to_vec() },
@@ -52,16 +50,10 @@ impl Packed {
 }
 
 /// Unpacks bytes of which the row says that they are `len` long.
-pub(super) fn unpack(codec: u8, len: usize, data: &[u8]) -> Result<Vec<u8>, StoreError> {
+pub(crate) fn unpack(codec: u8, len: usize, data: &[u8]) -> Result<Vec<u8>, StoreError> {
     let bytes = match codec {
         0 => Some(data.to_vec()),
-        1 => DECOMPRESSOR.with_borrow_mut(|kept| {
-            let decompressor = match kept {
-                Some(decompressor) => decompressor,
-                None => kept.insert(Decompressor::new().ok()?),
-            };
-            decompressor.decompress(data, len).ok()
-        }),
+        1 => DECOMPRESSORS.with(Decompressor::new, |decompressor| decompressor.decompress(data, len)).ok(),
         _ => None,
     };
     bytes.filter(|bytes| bytes.len() == len).ok_or(StoreError::Corrupt("a message body"))

@@ -6,7 +6,7 @@ use model::verbs::{Part, Section};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::StoreError;
-use crate::bodies::{Content, Meta, gone};
+use crate::bodies::{Brief, Content, Meta, covers, gone};
 
 /// A section that exists.
 pub(super) enum Found {
@@ -40,19 +40,23 @@ impl Found {
 pub(super) struct Reader<'c> {
     connection: &'c Connection,
     id: i64,
-    content: Content,
+    content: Option<Content>,
+    brief: Option<Brief>,
     skeleton: Option<mime::Skeleton>,
 }
 
 impl<'c> Reader<'c> {
-    /// Loads what every section needs.
-    pub fn new(connection: &'c Connection, id: i64) -> Result<Self, StoreError> {
-        Ok(Self { connection, id, content: Content::load(connection, id)?, skeleton: None })
+    /// Nothing is read before it is needed.
+    pub fn new(connection: &'c Connection, id: i64) -> Self {
+        Self { connection, id, content: None, brief: None, skeleton: None }
     }
 
     /// Finds a section of a message of `size` octets; none where there is no such part.
     pub fn find(&mut self, section: &Section, size: u64) -> Result<Option<Found>, StoreError> {
-        let whole = match (section.path.is_empty(), &section.part, self.content.header()) {
+        if let Some(fields) = self.listed(section)? {
+            return Ok(Some(Found::Bytes(fields).cut(section.partial)));
+        }
+        let whole = match (section.path.is_empty(), &section.part, self.content()?.header()) {
             (true, Part::All, _) => Some(0..size),
             (true, Part::Header | Part::HeaderFields { .. }, Some(header)) => Some(0..header.len() as u64),
             (true, Part::Text, Some(header)) => Some(header.len() as u64..size),
@@ -73,24 +77,49 @@ impl<'c> Reader<'c> {
     }
 
     /// At most `most` octets of what was found, from `offset` on.
-    pub fn bytes(&self, found: &Found, offset: u64, most: u64) -> Result<Vec<u8>, StoreError> {
+    pub fn bytes(&mut self, found: &Found, offset: u64, most: u64) -> Result<Vec<u8>, StoreError> {
         let (from, to) = (offset.min(found.len()), offset.saturating_add(most).min(found.len()));
         match found {
             Found::Bytes(bytes) => Ok(bytes[from as usize..to as usize].to_vec()),
             Found::Range(range) => {
                 let mut out = Vec::with_capacity((to - from) as usize);
-                self.content.read(self.connection, range.start + from..range.start + to, &mut out)?;
+                let connection = self.connection;
+                self.content()?.read(connection, range.start + from..range.start + to, &mut out)?;
                 Ok(out)
             }
         }
     }
 
-    fn fields(&self, range: Range<u64>, names: &[String], not: bool) -> Result<Vec<u8>, StoreError> {
-        if let Some(header) = self.content.header().filter(|header| range == (0..header.len() as u64)) {
+    /// The chosen fields, where the message's brief holds them all.
+    fn listed(&mut self, section: &Section) -> Result<Option<Vec<u8>>, StoreError> {
+        let (true, Part::HeaderFields { names, not: false }) = (section.path.is_empty(), &section.part) else {
+            return Ok(None);
+        };
+        if !covers(names) {
+            return Ok(None);
+        }
+        if self.brief.is_none() {
+            self.brief = Brief::load(self.connection, self.id)?;
+        }
+        Ok(self.brief.as_ref().and_then(|brief| brief.header_fields(names)))
+    }
+
+    fn content(&mut self) -> Result<&Content, StoreError> {
+        let content = match self.content.take() {
+            Some(content) => content,
+            None => Content::load(self.connection, self.id)?,
+        };
+        Ok(self.content.insert(content))
+    }
+
+    fn fields(&mut self, range: Range<u64>, names: &[String], not: bool) -> Result<Vec<u8>, StoreError> {
+        let connection = self.connection;
+        let content = self.content()?;
+        if let Some(header) = content.header().filter(|header| range == (0..header.len() as u64)) {
             return Ok(mime::header_fields(header, names, not));
         }
         let mut block = Vec::new();
-        self.content.read(self.connection, range, &mut block)?;
+        content.read(connection, range, &mut block)?;
         Ok(mime::header_fields(&block, names, not))
     }
 

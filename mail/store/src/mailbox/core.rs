@@ -1,22 +1,25 @@
 //! Connections, queue and key of one mailbox.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use control::Database;
 use crypto::{Dek, ShieldedDek};
 use jiff::Timestamp;
 use model::MailboxId;
 use model::verbs::{Failure, Hint};
 use rusqlite::Connection;
-use tokio::sync::{Mutex as AsyncMutex, Semaphore, broadcast};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
 use super::Memory;
+use crate::archive::{Archive, Noter};
 use crate::open::{self, Use};
+use crate::restored::Soundness;
 use crate::state::{Policy, WriteTx};
 use crate::writer::{Durability, Job, Task, Writer};
 use crate::{Layout, Limits, StoreError};
@@ -36,10 +39,14 @@ pub(crate) struct Shared {
     pub layout: Layout,
     /// How much may be used.
     pub limits: Limits,
+    /// Who is told of commits.
+    pub archive: Arc<Archive>,
     /// Bounds the threads that work on databases.
     pub threads: Arc<Semaphore>,
     /// Bounds the threads that parse and compress.
     pub cpu: Arc<Semaphore>,
+    /// Restored mailboxes that are not known to be sound.
+    pub restored: Mutex<BTreeMap<MailboxId, Soundness>>,
     /// Kilobytes of large messages held in memory.
     pub memory: Arc<Semaphore>,
     /// Every task that was started.
@@ -49,6 +56,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// See the field.
+    pub fn restored(&self) -> MutexGuard<'_, BTreeMap<MailboxId, Soundness>> {
+        self.restored.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Time since the start, in milliseconds.
     pub fn clock(&self) -> u64 {
         self.started.elapsed().as_millis() as u64
@@ -71,6 +83,12 @@ pub(crate) struct Core {
     memory: Mutex<Memory>,
     used: AtomicU64,
     open: AtomicBool,
+    /// Somebody keeps writers away, see `hold`.
+    held: AtomicBool,
+    /// The file is about to be another one: whoever still has this mailbox opens nothing any more.
+    ended: AtomicBool,
+    /// The commit number after the last commit that was answered.
+    commits: AtomicU64,
     /// When unsynced commits began, in milliseconds of [`Shared::clock`]; 0 = there are none.
     unsynced_since: AtomicU64,
     /// When the oldest content without placements may be removed, in seconds since 1970; 0 = there is none.
@@ -88,11 +106,12 @@ impl Core {
     /// A mailbox whose files are closed.
     pub fn new(id: MailboxId, shared: Arc<Shared>, dek: &Dek) -> Self {
         let path = shared.layout.mailbox(id);
+        let noter = Noter::new(shared.archive.notices().clone(), id, Database::Mailbox);
         Self {
             id,
             path,
             dek: ShieldedDek::new(dek),
-            writer: Arc::default(),
+            writer: Arc::new(AsyncMutex::new(Writer::new(noter))),
             queue: Mutex::default(),
             readers: Mutex::default(),
             hints: broadcast::channel(HINTS).0,
@@ -100,6 +119,9 @@ impl Core {
             memory: Mutex::default(),
             used: AtomicU64::new(shared.clock()),
             open: AtomicBool::new(false),
+            held: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            commits: AtomicU64::new(0),
             unsynced_since: AtomicU64::new(0),
             grave_due: AtomicI64::new(0),
             shared,
@@ -131,9 +153,15 @@ impl Core {
         *self.policy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Replaces the policy.
-    pub fn set_policy(&self, policy: Policy) {
-        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = policy;
+    /// Sets the limit, and whether clients may change anything.
+    pub fn set_policy(&self, limit: Option<u64>, read_only: bool) {
+        let mut policy = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
+        (policy.limit, policy.read_only) = (limit, read_only);
+    }
+
+    /// See [`Policy::reserved`].
+    pub fn reserve(&self, octets: u64) {
+        self.policy.lock().unwrap_or_else(PoisonError::into_inner).reserved = octets;
     }
 
     /// See [`super::Mailbox::hints`].
@@ -219,20 +247,21 @@ impl Core {
             queue.jobs.drain(..many).collect()
         };
         self.touch();
-        if let Err(error) = writer.open(&self.path, &self.dek) {
+        if let Err(error) = self.open_now(writer) {
             let text = self.failure(error);
             for job in jobs {
                 job.answer(Some(StoreError::Refused(text.clone())));
             }
             return true;
         }
-        self.open.store(true, Ordering::Relaxed);
         let (committed, answers) = writer.run(jobs, self.policy(), Self::now());
+        self.commits.store(writer.commits(), Ordering::Relaxed);
         self.note_unsynced(committed.unsynced);
         if let Some(hint) = committed.hint {
             // Nobody may be listening.
             let _ = self.hints.send(hint);
         }
+        files::fault::point("store.answer.before");
         // Last, so that whoever closes the mailbox after an answer knows what is not synced yet.
         for (job, failed) in answers {
             job.answer(failed);
@@ -271,7 +300,7 @@ impl Core {
             connection
         } else {
             self.open.store(true, Ordering::Relaxed);
-            self.dek.with(|dek| open::open(&self.path, dek, Use::Read))?
+            self.open_own(Use::Read)?
         };
         connection.prepare_cached("BEGIN")?.execute([])?;
         let result = work(&connection);
@@ -293,8 +322,7 @@ impl Core {
         T: Send + 'static,
         F: FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
     {
-        let mut writer = self.writer.clone().lock_owned().await;
-        let thread = self.shared.threads.clone().acquire_owned().await.map_err(|_| StoreError::Stopped)?;
+        let (mut writer, thread) = self.turn().await?;
         let done = tokio::task::spawn_blocking(move || {
             let _thread = thread;
             work(&mut writer)
@@ -302,15 +330,67 @@ impl Core {
         done.await.map_err(|_| StoreError::Stopped)?
     }
 
+    /// The writer when its turn has come, and a thread to use it on.
+    async fn turn(&self) -> Result<(OwnedMutexGuard<Writer>, OwnedSemaphorePermit), StoreError> {
+        let writer = self.writer.clone().lock_owned().await;
+        let thread = self.shared.threads.clone().acquire_owned().await.map_err(|_| StoreError::Stopped)?;
+        Ok((writer, thread))
+    }
+
     /// Opens the file: proves the key, repairs what a crash left.
     pub async fn open_writer(self: &Arc<Self>) -> Result<(), StoreError> {
         let core = self.clone();
-        self.with_writer(move |writer| {
-            writer.open(&core.path, &core.dek)?;
-            core.open.store(true, Ordering::Relaxed);
-            Ok(())
-        })
-        .await
+        self.with_writer(move |writer| core.open_now(writer)).await
+    }
+
+    fn open_now(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        self.check_not_ended()?;
+        writer.open(&self.path, &self.dek)?;
+        self.open.store(true, Ordering::Relaxed);
+        self.commits.store(writer.commits(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn check_not_ended(&self) -> Result<(), StoreError> {
+        if self.ended.load(Ordering::Acquire) { Err(StoreError::Stopped) } else { Ok(()) }
+    }
+
+    /// A connection for one use. Blocking.
+    pub fn open_own(&self, use_: Use) -> Result<Connection, StoreError> {
+        self.check_not_ended()?;
+        self.open_copy(&self.path, use_)
+    }
+
+    /// A connection to a copy of the file. Blocking.
+    pub fn open_copy(&self, path: &std::path::Path, use_: Use) -> Result<Connection, StoreError> {
+        self.dek.with(|dek| open::open(path, dek, use_))
+    }
+
+    /// Closes the file for good: its place is about to be taken.
+    pub async fn end(self: &Arc<Self>) {
+        self.ended.store(true, Ordering::Release);
+        self.close().await;
+    }
+
+    /// The writer, open, until it is given back: nobody else writes meanwhile.
+    pub async fn writer(self: &Arc<Self>) -> Result<OwnedMutexGuard<Writer>, StoreError> {
+        let (mut writer, thread) = self.turn().await?;
+        let core = self.clone();
+        let opened = tokio::task::spawn_blocking(move || {
+            let _thread = thread;
+            core.open_now(&mut writer).map(|()| writer)
+        });
+        opened.await.map_err(|_| StoreError::Stopped)?
+    }
+
+    /// Whether somebody keeps writers away.
+    pub fn set_held(&self, held: bool) {
+        self.held.store(held, Ordering::Relaxed);
+    }
+
+    /// True while somebody keeps writers away: whoever has no time should not queue behind it.
+    pub fn is_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
     }
 
     /// Closes all connections; the WAL stays as it is.
@@ -328,10 +408,33 @@ impl Core {
         }
     }
 
-    /// Folds the WAL into the main file. Answers `false` where readers were in the way or the file is closed.
+    /// Folds the WAL into the main file, on our own account. Answers `false` where readers were in the way or the file is
+    /// closed.
     pub async fn checkpoint(self: &Arc<Self>) -> Result<bool, StoreError> {
-        self.with_writer(|writer| if writer.is_open() { open::checkpoint(writer.connection()?) } else { Ok(false) })
-            .await
+        let core = self.clone();
+        self.with_writer(move |writer| {
+            let copied = core.shared.archive.has(core.id, Database::Mailbox, writer.commits());
+            writer.fold(&core.path, copied)
+        })
+        .await
+    }
+
+    /// The same, if all of the WAL is archived.
+    pub async fn fold_if_archived(self: &Arc<Self>) -> Result<(), StoreError> {
+        let core = self.clone();
+        self.with_writer(move |writer| {
+            let has = core.shared.archive.has(core.id, Database::Mailbox, writer.commits());
+            if has {
+                writer.fold(&core.path, true)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// The commit number: no lower than that of anything that was answered.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
     }
 
     fn touch(&self) {

@@ -3,6 +3,7 @@
 use mime::Skeleton;
 
 use super::plan::Test;
+use crate::bodies::Brief;
 use crate::rows::Placement;
 
 /// The outcome of a test.
@@ -24,8 +25,8 @@ impl From<bool> for Verdict {
 
 /// What was loaded of a message.
 pub(super) enum Loaded {
-    /// The row decides.
-    Nothing,
+    /// What was read along the way decides.
+    Decided(bool),
     /// Its header.
     Header(Vec<u8>),
     /// All of it.
@@ -36,7 +37,7 @@ impl Loaded {
     /// Octets in memory.
     pub fn octets(&self) -> u64 {
         match self {
-            Self::Nothing => 0,
+            Self::Decided(_) => 0,
             Self::Header(header) => header.len() as u64,
             Self::Message(raw, _) => raw.len() as u64,
         }
@@ -47,6 +48,7 @@ impl Loaded {
 #[derive(Clone, Copy)]
 pub(super) struct Facts<'a> {
     row: &'a Placement,
+    brief: Option<&'a Brief>,
     header: Option<&'a [u8]>,
     message: Option<(&'a [u8], &'a Skeleton)>,
 }
@@ -54,7 +56,17 @@ pub(super) struct Facts<'a> {
 impl<'a> Facts<'a> {
     /// Only the row.
     pub fn new(row: &'a Placement) -> Self {
-        Self { row, header: None, message: None }
+        Self { row, brief: None, header: None, message: None }
+    }
+
+    /// And the row of `brief`.
+    pub fn with_brief(self, brief: &'a Brief) -> Self {
+        Self { brief: Some(brief), ..self }
+    }
+
+    /// What to look for a field of that name in.
+    fn fields(&self, name: &str) -> Option<&'a [u8]> {
+        self.header.or_else(|| self.brief?.searched(name))
     }
 
     /// And the header.
@@ -91,7 +103,9 @@ impl Test {
             Self::Sent(from, to) => row.sent.is_some_and(|day| (*from..*to).contains(&day)),
             Self::ModSeq(modseq) => row.modseq >= *modseq,
             Self::Content(id) => row.mail == *id,
-            Self::Header(name, text) => return facts.header.map_or(Verdict::Open, |h| has_field(h, name, text).into()),
+            Self::Header(name, text) => {
+                return facts.fields(name).map_or(Verdict::Open, |fields| has_field(fields, name, text).into());
+            }
             Self::Body(text) => return facts.message.map_or(Verdict::Open, |(raw, s)| in_body(raw, s, text).into()),
             Self::Text(text) => {
                 return facts.message.map_or(Verdict::Open, |(raw, s)| {
@@ -121,7 +135,7 @@ fn all(verdicts: impl Iterator<Item = Verdict>, neutral: Verdict, decisive: Verd
 fn has_field(header: &[u8], name: &str, text: &str) -> bool {
     mime::fields(header)
         .filter(|field| header[field.name.clone()].eq_ignore_ascii_case(name.as_bytes()))
-        .any(|field| text.is_empty() || mime::fold(&mime::decode_words(&header[field.value])).contains(text))
+        .any(|field| text.is_empty() || mime::value_contains(&header[field.value], text))
 }
 
 fn in_body(raw: &[u8], skeleton: &Skeleton, text: &str) -> bool {

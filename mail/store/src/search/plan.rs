@@ -106,6 +106,16 @@ impl Test {
         }
     }
 
+    /// Whether it asks for a field of the header.
+    pub fn asks_field(&self) -> bool {
+        match self {
+            Self::And(tests) | Self::Or(tests) => tests.iter().any(Self::asks_field),
+            Self::Not(test) => test.asks_field(),
+            Self::Header(..) => true,
+            _ => false,
+        }
+    }
+
     /// Puts cheap tests first.
     pub fn sort(&mut self) {
         match self {

@@ -1,42 +1,77 @@
 //! One spool: an async face over a connection that opens on demand and is used by one thread at a time.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use control::{Database, WalPosition};
 use jiff::Timestamp;
-use model::TxId;
+use model::{MailboxId, TxId};
 use rusqlite::Connection;
-use tokio::sync::{Mutex as AsyncMutex, oneshot};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, OwnedSemaphorePermit, oneshot};
 
 use super::registry::Shared;
-use super::{Aside, Inserted, NewWaiting, SpoolState, Waiting, database};
-use crate::StoreError;
+use super::{Aside, Inserted, NewWaiting, SpoolState, Taken, Waiting, database};
+use crate::adopt::Adoption;
+use crate::archive::Noter;
 use crate::open::is_there;
+use crate::wal::{self, Tail};
+use crate::{Held, StoreError};
 
 /// Where an insert waits for its outcome.
 type Outcome = oneshot::Sender<Result<Inserted, StoreError>>;
 
+/// No commit has a higher number.
+const LAST: u64 = i64::MAX as u64;
+
 /// The spool of one mailbox.
 pub struct Spool {
+    mailbox: MailboxId,
     path: PathBuf,
+    noter: Noter,
     shared: Weak<Shared>,
     /// Taken before a thread is, so that waiting for it costs none.
-    connection: Arc<AsyncMutex<Option<Connection>>>,
+    connection: Arc<AsyncMutex<Option<OpenSpool>>>,
     /// Inserts that the next commit takes along.
     arrivals: Mutex<Vec<(NewWaiting, Outcome)>>,
     open: AtomicBool,
+    /// Something failed since the file was last sound: see the invariants of `spool`.
+    distrusted: AtomicBool,
+    /// The WAL is known to be on disk: this process wrote it, or made sure.
+    sure: AtomicBool,
     used: AtomicU64,
 }
 
+/// The file while it is open.
+pub(crate) struct OpenSpool {
+    connection: Connection,
+    tail: Tail,
+}
+
+impl OpenSpool {
+    /// For whoever folds its WAL in.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Where the WAL ends, and the commit number there.
+    pub fn end(&self, path: &Path) -> Result<(WalPosition, u64), StoreError> {
+        Ok((wal::end(&self.connection, path)?, database::commits(&self.connection)?))
+    }
+}
+
 impl Spool {
-    pub(super) fn new(path: PathBuf, shared: Weak<Shared>) -> Self {
+    pub(super) fn new(mailbox: MailboxId, shared: &Arc<Shared>) -> Self {
         Self {
-            path,
-            shared,
+            mailbox,
+            path: shared.layout.spool(mailbox),
+            noter: Noter::new(shared.archive.notices().clone(), mailbox, Database::Spool),
+            shared: Arc::downgrade(shared),
             connection: Arc::default(),
             arrivals: Mutex::default(),
             open: AtomicBool::new(false),
+            distrusted: AtomicBool::new(false),
+            sure: AtomicBool::new(false),
             used: AtomicU64::new(0),
         }
     }
@@ -66,9 +101,39 @@ impl Spool {
         self.read(move |connection| database::batch(connection, rows, bytes)).await
     }
 
-    /// Removes messages that the mailbox has taken durably.
-    pub async fn remove(self: &Arc<Self>, ids: Vec<i64>) -> Result<(), StoreError> {
-        self.run(move |connection| database::remove(connection, &ids)).await
+    /// The mailbox has taken these messages durably, no later than in that commit of it.
+    pub async fn took(self: &Arc<Self>, ids: Vec<i64>, commit: u64) -> Result<(), StoreError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let archive = self.shared.upgrade().ok_or(StoreError::Stopped)?.archive.clone();
+        let is_safe = archive.may_forget(self.mailbox, commit);
+        self.run(move |connection| {
+            if is_safe {
+                return database::remove(connection, &ids);
+            }
+            database::mark(connection, &ids, commit, Timestamp::now())
+        })
+        .await
+    }
+
+    /// Removes messages that the mailbox took in commits up to this one, which are archived.
+    pub async fn forget_taken(self: &Arc<Self>, commit: u64) -> Result<(), StoreError> {
+        if self.remove_taken(commit).await? { self.vacuum().await } else { Ok(()) }
+    }
+
+    /// True where there were any.
+    async fn remove_taken(self: &Arc<Self>, commit: u64) -> Result<bool, StoreError> {
+        let mut removed = false;
+        while self.read(move |connection| database::forget_taken(connection, commit)).await? > 0 {
+            removed = true;
+        }
+        Ok(removed)
+    }
+
+    /// Messages that the mailbox has taken and that are still here.
+    pub async fn taken(self: &Arc<Self>) -> Result<Taken, StoreError> {
+        self.read(database::taken).await
     }
 
     /// Puts a message that cannot be stored out of the way of the others; it is kept.
@@ -113,9 +178,48 @@ impl Spool {
         self.read(move |connection| database::holds(connection, fp)).await
     }
 
-    /// Gives the space of drained mail back to the file system.
+    /// Goes through what is left of an adoption; nobody writes to this spool meanwhile.
+    pub async fn adopt(self: &Arc<Self>, mut adoption: Adoption) -> Result<Adoption, StoreError> {
+        let layout = self.shared.upgrade().ok_or(StoreError::Stopped)?.layout.clone();
+        layout.create_mailbox_dir(self.mailbox)?;
+        self.run(move |connection| adoption.run(&layout, connection).map(|()| adoption)).await
+    }
+
+    /// Keeps writers away as long as the answer is kept; none where there is no file.
+    pub async fn hold(self: &Arc<Self>) -> Result<Option<Held>, StoreError> {
+        let (mut slot, thread) = self.turn().await?;
+        let spool = self.clone();
+        let held = tokio::task::spawn_blocking(move || {
+            let _thread = thread;
+            if !spool.open_now(&mut slot, false)? {
+                return Ok(None);
+            }
+            let open = slot.as_ref().ok_or(StoreError::Stopped)?;
+            spool.trust(true, open)?;
+            Held::of_spool(spool, slot).map(Some)
+        });
+        held.await.map_err(|_| StoreError::Stopped)?
+    }
+
+    /// The file's path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives the space of mail that has left back to the file system.
     pub async fn tidy(self: &Arc<Self>) -> Result<(), StoreError> {
-        self.read(database::tidy).await
+        let archive = self.shared.upgrade().ok_or(StoreError::Stopped)?.archive.clone();
+        if archive.may_forget(self.mailbox, LAST) {
+            // What was kept for an archive that is not made any more.
+            self.remove_taken(LAST).await?;
+        }
+        self.vacuum().await
+    }
+
+    async fn vacuum(self: &Arc<Self>) -> Result<(), StoreError> {
+        self.read(database::vacuum).await?;
+        let spool = self.clone();
+        self.read(move |connection| spool.fold_if_alone(connection, 0)).await
     }
 
     /// As [`Spool::run`]; where there is no file, there is nothing, and none is made.
@@ -142,25 +246,19 @@ impl Spool {
         T: Send + 'static,
         F: FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        let shared = self.shared.upgrade().ok_or(StoreError::Stopped)?;
-        let mut slot = self.connection.clone().lock_owned().await;
-        let thread = shared.threads.clone().acquire_owned().await.map_err(|_| StoreError::Stopped)?;
+        let (mut slot, thread) = self.turn().await?;
         let spool = self.clone();
         let done = tokio::task::spawn_blocking(move || {
             let _thread = thread;
-            spool.used.store(shared.tick(), Ordering::Relaxed);
-            if slot.is_none() {
-                if !make && !is_there(&spool.path)? {
-                    return Ok(None);
-                }
-                shared.make_room();
-                *slot = Some(database::open(&spool.path)?);
-                spool.open.store(true, Ordering::Relaxed);
+            if !spool.open_now(&mut slot, make)? {
+                return Ok(None);
             }
-            let connection = slot.as_mut().ok_or(StoreError::Stopped)?;
-            let result = job(connection);
+            let open = slot.as_mut().ok_or(StoreError::Stopped)?;
+            let result = spool.trust(make, open).and_then(|()| job(&mut open.connection));
+            let result = result.and_then(|made| spool.note(open).map(|()| made));
             if result.is_err() {
                 // An I/O error leaves a connection in a state nobody has tested: the next call starts from the file.
+                spool.distrusted.store(true, Ordering::Relaxed);
                 spool.forget(&mut slot);
             }
             result.map(Some)
@@ -168,7 +266,75 @@ impl Spool {
         done.await.map_err(|_| StoreError::Stopped)?
     }
 
-    fn forget(&self, slot: &mut Option<Connection>) {
+    /// The connection when its turn has come, and a thread to use it on.
+    async fn turn(&self) -> Result<(OwnedMutexGuard<Option<OpenSpool>>, OwnedSemaphorePermit), StoreError> {
+        let threads = self.shared.upgrade().ok_or(StoreError::Stopped)?.threads.clone();
+        let slot = self.connection.clone().lock_owned().await;
+        Ok((slot, threads.acquire_owned().await.map_err(|_| StoreError::Stopped)?))
+    }
+
+    /// Opens the file unless it is open; false where there is none and none is to be made. Blocking.
+    fn open_now(&self, slot: &mut Option<OpenSpool>, make: bool) -> Result<bool, StoreError> {
+        let shared = self.shared.upgrade().ok_or(StoreError::Stopped)?;
+        self.used.store(shared.tick(), Ordering::Relaxed);
+        if slot.is_none() {
+            if !make && !is_there(&self.path)? {
+                return Ok(false);
+            }
+            shared.make_room();
+            *slot = Some(self.open()?);
+        }
+        Ok(true)
+    }
+
+    /// Before something is written: see the invariants of `spool`.
+    fn trust(&self, writes: bool, open: &OpenSpool) -> Result<(), StoreError> {
+        if writes && self.distrusted.load(Ordering::Relaxed) {
+            if !wal::fold(&open.connection, &self.path, database::commits(&open.connection)?, false)? {
+                return Err(StoreError::Distrusted);
+            }
+            self.distrusted.store(false, Ordering::Relaxed);
+        } else if writes && !self.sure.load(Ordering::Relaxed) {
+            // Nobody else writes: this thread has the only connection.
+            files::durable::rewrite(&wal::wal_of(&self.path))?;
+        }
+        self.sure.fetch_or(writes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn open(&self) -> Result<OpenSpool, StoreError> {
+        let connection = database::open(&self.path)?;
+        let tail = Tail::watch(&connection, &self.path)?;
+        database::migrate(&connection)?;
+        self.open.store(true, Ordering::Relaxed);
+        let mut open = OpenSpool { connection, tail };
+        self.note(&mut open)?;
+        Ok(open)
+    }
+
+    /// Tells of what was just committed, and keeps the WAL short.
+    fn note(&self, open: &mut OpenSpool) -> Result<(), StoreError> {
+        let Some(frame) = open.tail.committed() else { return Ok(()) };
+        open.tail.tell(&self.noter, frame, database::commits(&open.connection)?);
+        let soft = self.shared.upgrade().ok_or(StoreError::Stopped)?.limits.wal;
+        if let Err(error) = self.fold_if_alone(&open.connection, soft) {
+            // What was committed stands, and the next commit tries again.
+            tracing::warn!(mailbox = %self.mailbox, %error, "the WAL of a spool could not be folded in");
+        }
+        Ok(())
+    }
+
+    /// Folds the WAL in if it is longer than `soft`, or than it may ever be, and nobody else does.
+    fn fold_if_alone(&self, connection: &Connection, soft: u64) -> Result<(), StoreError> {
+        let archive = &self.shared.upgrade().ok_or(StoreError::Stopped)?.archive;
+        let (octets, commit) = (wal::size_of(&self.path), database::commits(connection)?);
+        if archive.folds_alone(self.mailbox, Database::Spool, (octets, commit), soft) {
+            wal::fold(connection, &self.path, commit, archive.has(self.mailbox, Database::Spool, commit))?;
+        }
+        Ok(())
+    }
+
+    fn forget(&self, slot: &mut Option<OpenSpool>) {
         *slot = None;
         self.open.store(false, Ordering::Relaxed);
     }
@@ -183,6 +349,10 @@ impl Spool {
 
     pub(super) fn close_if_unused(&self) {
         if let Ok(mut slot) = self.connection.try_lock() {
+            let folded = slot.as_ref().map_or(Ok(()), |open| self.fold_if_alone(&open.connection, 0));
+            if let Err(error) = folded {
+                tracing::warn!(mailbox = %self.mailbox, %error, "a spool was closed with its WAL");
+            }
             self.forget(&mut slot);
         }
     }

@@ -8,7 +8,7 @@ use model::MailboxId;
 use tokio::sync::Semaphore;
 
 use super::Spool;
-use crate::Layout;
+use crate::{Archive, Layout};
 
 /// How much the spools of a volume may take.
 #[derive(Debug, Clone, Copy)]
@@ -17,11 +17,13 @@ pub struct SpoolLimits {
     pub open: usize,
     /// Threads that work on spools at a time.
     pub parallel: usize,
+    /// A longer WAL (in octets) is folded in.
+    pub wal: u64,
 }
 
 impl Default for SpoolLimits {
     fn default() -> Self {
-        Self { open: 256, parallel: 8 }
+        Self { open: 256, parallel: 8, wal: 16 << 20 }
     }
 }
 
@@ -33,8 +35,10 @@ pub struct Spools {
 
 /// What all handles share.
 pub(super) struct Shared {
-    layout: Layout,
-    limits: SpoolLimits,
+    pub(super) layout: Layout,
+    pub(super) limits: SpoolLimits,
+    /// Who is told of commits, and whether anybody keeps them.
+    pub(super) archive: Arc<Archive>,
     /// Bounds the blocking work of all spools together.
     pub(super) threads: Arc<Semaphore>,
     /// A clock of uses, so that the file used longest ago closes first.
@@ -45,15 +49,20 @@ pub(super) struct Shared {
 impl Spools {
     /// The spools of the volume laid out like that.
     pub fn new(layout: Layout, limits: SpoolLimits) -> Self {
+        Self::archived(layout, limits, Arc::default())
+    }
+
+    /// The same, with somebody who is told of commits.
+    pub fn archived(layout: Layout, limits: SpoolLimits, archive: Arc<Archive>) -> Self {
         let threads = Arc::new(Semaphore::new(limits.parallel.max(1)));
-        let shared = Shared { layout, limits, threads, clock: AtomicU64::new(0), spools: Mutex::default() };
+        let shared = Shared { layout, limits, archive, threads, clock: AtomicU64::new(0), spools: Mutex::default() };
         Self { shared: Arc::new(shared) }
     }
 
     /// The spool of a mailbox. Opens nothing.
     pub fn of(&self, mailbox: MailboxId) -> Arc<Spool> {
         let mut spools = self.shared.spools.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = || Arc::new(Spool::new(self.shared.layout.spool(mailbox), Arc::downgrade(&self.shared)));
+        let made = || Arc::new(Spool::new(mailbox, &self.shared));
         spools.entry(mailbox).or_insert_with(made).clone()
     }
 }

@@ -21,10 +21,12 @@ fn row(n: u8) -> NewWaiting {
         delivery: DeliveryId([n; 16]),
         txid: TxId([n; 16]),
         fp: None,
+        began: Timestamp::from_second(1_700_000_000).unwrap(),
         size: 100,
         at: Timestamp::from_second(1_700_000_000 + i64::from(n)).unwrap(),
         sealed: Bytes::from(vec![n; 50]),
         limit: None,
+        until: None,
     }
 }
 
@@ -48,7 +50,7 @@ async fn rows_survive_reopening_and_leave_once_in_order() {
         let spool = all.of(mailbox());
         assert_eq!(spool.state().await.unwrap().waiting, 5);
         let first = spool.batch(2, u64::MAX).await.unwrap();
-        spool.remove(first.iter().map(|row| row.id).collect()).await.unwrap();
+        spool.took(first.iter().map(|row| row.id).collect(), 1).await.unwrap();
         first
     };
     let all = spools(data.path());
@@ -59,8 +61,8 @@ async fn rows_survive_reopening_and_leave_once_in_order() {
     both.extend(ids(&rest));
     assert_eq!(both, [1, 2, 3, 4, 5]);
     assert!(rest.iter().all(|row| row.sealed == vec![row.delivery.0[0]; 50]));
-    spool.remove(rest.iter().map(|row| row.id).collect()).await.unwrap();
-    spool.remove(rest.iter().map(|row| row.id).collect()).await.unwrap();
+    spool.took(rest.iter().map(|row| row.id).collect(), 1).await.unwrap();
+    spool.took(rest.iter().map(|row| row.id).collect(), 1).await.unwrap();
     spool.tidy().await.unwrap();
     let state = spool.state().await.unwrap();
     assert_eq!((state.waiting, state.bytes), (0, 0));
@@ -119,6 +121,32 @@ async fn an_unsettled_fingerprint_suppresses_for_seven_days_and_a_settled_one_do
 }
 
 #[tokio::test]
+async fn a_late_attempt_is_a_duplicate_also_of_a_settled_one_and_takes_nothing_over() {
+    let data = tempfile::tempdir().unwrap();
+    let all = spools(data.path());
+    let spool = all.of(mailbox());
+    let attempt = |n: u8| {
+        let began = Timestamp::from_second(1_700_000_000 + i64::from(n)).unwrap();
+        NewWaiting { fp: Some([9; 32]), began, ..row(n) }
+    };
+    assert_eq!(spool.insert(attempt(2)).await.unwrap(), Inserted::Stored);
+    assert_eq!(spool.insert(attempt(1)).await.unwrap(), Inserted::Duplicate);
+    spool.settle(vec![TxId([2; 16])], true).await.unwrap();
+    assert_eq!(spool.insert(attempt(0)).await.unwrap(), Inserted::Duplicate);
+    assert_eq!(spool.insert(attempt(2)).await.unwrap(), Inserted::Duplicate);
+    assert_eq!(spool.insert(attempt(3)).await.unwrap(), Inserted::Stored);
+    assert_eq!(spool.insert(attempt(4)).await.unwrap(), Inserted::Duplicate);
+    // The MX brings it again, and its sender has read the first answer.
+    spool.settle(vec![TxId([4; 16])], true).await.unwrap();
+    assert_eq!(spool.insert(attempt(4)).await.unwrap(), Inserted::Duplicate);
+    let rows = spool.batch(10, u64::MAX).await.unwrap();
+    assert_eq!(
+        rows.iter().map(|row| (row.txid.0[0], row.began.as_second() % 10, row.settled)).collect::<Vec<_>>(),
+        [(2, 2, true), (4, 4, true)]
+    );
+}
+
+#[tokio::test]
 async fn a_bad_message_is_kept_aside_and_does_not_come_again() {
     let data = tempfile::tempdir().unwrap();
     let all = spools(data.path());
@@ -132,6 +160,17 @@ async fn a_bad_message_is_kept_aside_and_does_not_come_again() {
     assert_eq!((asides.len(), asides[0].reason.as_str(), asides[0].size), (1, "does not open", 100));
     let state = spool.state().await.unwrap();
     assert_eq!((state.waiting, state.bytes, state.aside), (1, 100, 1));
+}
+
+#[tokio::test]
+async fn an_insert_whose_sender_was_told_to_try_again_does_not_come_in_later() {
+    let data = tempfile::tempdir().unwrap();
+    let all = spools(data.path());
+    let spool = all.of(mailbox());
+    let late = NewWaiting { until: Some(std::time::Instant::now()), ..row(1) };
+    assert_eq!(spool.insert(late).await.unwrap(), Inserted::TooLate);
+    assert_eq!(spool.state().await.unwrap().waiting, 0);
+    assert_eq!(spool.insert(row(1)).await.unwrap(), Inserted::Stored);
 }
 
 #[tokio::test]
@@ -161,7 +200,7 @@ async fn a_batch_is_bounded_in_bytes_but_never_empty() {
 async fn many_spools_share_few_open_files_and_asking_makes_no_file() {
     let data = tempfile::tempdir().unwrap();
     let layout = Layout::new(data.path());
-    let spools = Spools::new(layout.clone(), SpoolLimits { open: 3, parallel: 2 });
+    let spools = Spools::new(layout.clone(), SpoolLimits { open: 3, parallel: 2, ..SpoolLimits::default() });
     for n in 0..10 {
         let id = MailboxId::from_random([n; 17]);
         files::durable::create_dir_all(layout.spool(id).parent().unwrap()).unwrap();

@@ -10,7 +10,7 @@ use crate::Layout;
 fn writer(folder: &Path) -> Writer {
     let (layout, id, dek) = (Layout::new(folder), MailboxId::from_random([1; 17]), Dek::from_bytes(&[1; 32]));
     open::create(&layout, id, &dek, 1_700_000_000).unwrap();
-    let mut writer = Writer::default();
+    let mut writer = Writer::new(Noter::new(Arc::default(), id, control::Database::Mailbox));
     writer.open(&layout.mailbox(id), &ShieldedDek::new(&dek)).unwrap();
     writer
 }

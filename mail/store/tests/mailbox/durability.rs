@@ -169,6 +169,12 @@ async fn quota_is_exact_and_only_reserved_mail_goes_over_it() {
     s.store(&sent, "1", StoreMode::Add, &["\\Deleted"]).await;
     s.expunge(&sent, None).await;
     assert_eq!(s.quota().await.bytes, used.bytes - 100);
+    // Mail that waits has its room already.
+    f.mailbox.set_policy(Some(1000), false);
+    f.mailbox.reserve(1000);
+    assert_eq!(s.append("INBOX", "a").await.unwrap_err().code, Code::OverQuota);
+    f.mailbox.reserve(0);
+    s.append("INBOX", "a").await.unwrap();
     f.mailbox.set_policy(None, true);
     assert_eq!(s.append("INBOX", "a").await.unwrap_err().code, Code::NoPerm);
     assert!(s.select("INBOX").await.read_only);
@@ -192,7 +198,19 @@ async fn a_delivery_is_taken_once_also_after_expunge_and_an_equal_one_after_sett
     s.expunge(&inbox, None).await;
     f.mailbox.settle(vec![resend.txid]).await.unwrap();
     assert_eq!(f.mailbox.deliver(first).await.unwrap(), Delivered::Duplicate);
-    assert!(matches!(f.mailbox.deliver(resend).await.unwrap(), Delivered::Stored(uid) if uid.0 == 3));
+    assert_eq!(f.mailbox.deliver(resend).await.unwrap(), Delivered::Duplicate);
+    let repeat = store::Delivery { fp: Some([5; 32]), ..delivery(4, MAIL) };
+    assert!(matches!(f.mailbox.deliver(repeat).await.unwrap(), Delivered::Stored(uid) if uid.0 == 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_whose_sender_was_told_to_try_again_does_not_come_in_later() {
+    let f = fixture().await;
+    let late = store::Delivery { until: Some(std::time::Instant::now()), ..delivery(1, MAIL) };
+    assert_eq!(f.mailbox.deliver(late.clone()).await.unwrap_err().code, Code::Unavailable);
+    assert!(f.session(1).bodies("INBOX").await.is_empty());
+    assert!(matches!(f.mailbox.deliver(delivery(1, MAIL)).await.unwrap(), Delivered::Stored(_)));
+    assert_eq!(f.mailbox.deliver(late).await.unwrap(), Delivered::Duplicate, "it came in time after all");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -229,6 +247,39 @@ async fn a_fingerprint_belongs_to_the_last_transaction_that_brought_the_message(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_began_before_a_later_one_is_a_duplicate_whenever_it_comes_and_takes_nothing_over() {
+    let f = fixture().await;
+    let attempt = |n: u8| {
+        let began = jiff::Timestamp::from_second(1_700_000_000 + i64::from(n)).unwrap();
+        store::Delivery { fp: Some([5; 32]), began, ..delivery(n, MAIL) }
+    };
+    let is_stored = async |n| matches!(f.mailbox.deliver(attempt(n)).await.unwrap(), Delivered::Stored(_));
+    assert!(is_stored(2).await);
+    assert!(!is_stored(1).await, "it comes before the settlement of the other one");
+    f.mailbox.settle(vec![model::TxId([2; 16])]).await.unwrap();
+    assert!(!is_stored(0).await, "it comes after that");
+    assert!(is_stored(3).await, "a repeat that is meant");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_brought_the_message_is_a_duplicate_whenever_it_comes_again() {
+    let f = fixture().await;
+    let with_fp = |n: u8, settled| store::Delivery { fp: Some([5; 32]), settled, ..delivery(n, MAIL) };
+    let is_stored = async |n, settled| {
+        let delivered = f.mailbox.deliver(with_fp(n, settled)).await.unwrap();
+        matches!(delivered, Delivered::Stored(_))
+    };
+    assert!(is_stored(1, false).await);
+    // The answer to the second was lost between us and the MX, which brings it again; its sender reads that 250 before it
+    // comes out of the spool.
+    assert!(!is_stored(2, false).await);
+    f.mailbox.settle(vec![model::TxId([2; 16])]).await.unwrap();
+    assert!(!is_stored(2, true).await);
+    assert!(!is_stored(2, false).await);
+    assert!(is_stored(3, false).await, "a repeat that is meant");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn messages_committed_together_that_need_more_memory_than_there_is_take_turns() {
     let limits = Limits { memory: 4 << 20, ..patient() };
     let f = with_limits(limits, false).await;
@@ -247,7 +298,7 @@ async fn messages_committed_together_that_need_more_memory_than_there_is_take_tu
 #[tokio::test(flavor = "multi_thread")]
 async fn old_notes_go_at_the_next_attach_also_where_nothing_is_ever_expunged() {
     let f = fixture().await;
-    for sql in ["INSERT INTO done VALUES(x'01', 1, 1, x'00')", "INSERT INTO fp VALUES(x'01', x'01', 1)"] {
+    for sql in ["INSERT INTO done VALUES(x'01', 1, 1, x'00')", "INSERT INTO fp VALUES(x'01', x'01', 1, 1, 0)"] {
         f.sql(&format!("{sql} RETURNING 1"));
     }
     f.session(1).append("INBOX", MAIL).await.unwrap();

@@ -97,10 +97,12 @@ pub fn delivery(n: u8, body: &str) -> Delivery {
         txid: TxId([n; 16]),
         fp: None,
         settled: false,
+        began: "2024-05-01T10:00:00Z".parse().unwrap(),
         received: "2024-05-01T10:00:00Z".parse().unwrap(),
         trace: Bytes::from_static(b"Return-Path: <x@example.org>\r\n"),
         body: Bytes::copy_from_slice(body.as_bytes()),
         room: Room::Beside(0),
+        until: None,
     }
 }
 

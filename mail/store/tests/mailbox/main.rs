@@ -9,4 +9,5 @@ mod fixture;
 mod folders;
 mod messages;
 mod model_test;
+mod offline;
 mod search;

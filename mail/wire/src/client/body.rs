@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::calls::unexpected;
 use super::lane::{Lane, Ticket, Waiting};
+use super::order::Place;
 use super::{Attempt, Lost, ShardClient};
 use crate::limits::{CALL_LIMIT, PIECE};
 use crate::proto::{Call, Outcome, ToPrimary};
@@ -39,8 +40,8 @@ impl From<Vec<u8>> for Body {
 impl ShardClient {
     /// APPEND; the body has exactly `append.size` bytes.
     pub async fn append(&self, session: SessionId, append: Append, body: Body) -> Result<Appended, Failure> {
-        let size = append.size;
-        match self.upload(Some(session), Call::Append { session, append }, size, body).await? {
+        let (size, place) = (append.size, self.shared.appends.enter(session, append.seq));
+        match self.upload(Some((session, place)), Call::Append { session, append }, size, body).await? {
             Outcome::Appended(appended) => Ok(appended),
             _ => Err(unexpected()),
         }
@@ -55,22 +56,44 @@ impl ShardClient {
         }
     }
 
-    async fn upload(&self, session: Option<SessionId>, call: Call, size: u64, body: Body) -> Result<Outcome, Failure> {
+    async fn upload(
+        &self,
+        ordered: Option<(SessionId, Place)>,
+        call: Call,
+        size: u64,
+        body: Body,
+    ) -> Result<Outcome, Failure> {
         let mut attempt = Attempt::default();
         let mut source = Source { body, taken: false };
         loop {
             let link = self.link(&mut attempt).await?;
+            if let Some((_, place)) = &ordered {
+                place.turn(link.id).await;
+            }
             match upload_on(&link.bulk, call.clone(), size, &mut source).await {
                 Ok(Ok(outcome)) => return Ok(outcome),
                 Ok(Err(failure)) => {
+                    let session = ordered.as_ref().map(|(session, _)| *session);
+                    if failure.code == Code::NotAttached {
+                        again(ordered.as_ref());
+                    }
                     self.reattach(&mut attempt, &link, session, failure).await?;
                 }
-                Err(Lost) => self.lost(&mut attempt)?,
+                Err(Lost) => {
+                    again(ordered.as_ref());
+                    self.lost(&mut attempt)?;
+                }
             }
             if source.is_spent() {
                 return Err(Failure::unavailable("the link to the shard broke inside the message"));
             }
         }
+    }
+}
+
+fn again(ordered: Option<&(SessionId, Place)>) {
+    if let Some((_, place)) = ordered {
+        place.again();
     }
 }
 

@@ -1,5 +1,6 @@
 //! One method per verb with a small answer.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use model::verbs::{Answer, Attach, Attached, Code, Failure, KeysetReply, Request, Settle};
@@ -10,12 +11,19 @@ use crate::limits::{CALL_LIMIT, PATIENCE};
 use crate::proto::{Call, HelloReply, Outcome};
 
 impl ShardClient {
-    /// The keyset of an address; a fake one where the shard does not know it.
-    pub async fn keyset(&self, address: Address) -> Result<KeysetReply, Failure> {
-        match self.call(None, Call::Keyset { address }).await? {
+    /// The keyset of an address; a fake one where the shard does not know it. With the network of a client it counts as an
+    /// attempt to log in: [`Code::Limit`] where there were too many.
+    pub async fn keyset(&self, address: Address, network: Option<IpAddr>) -> Result<KeysetReply, Failure> {
+        match self.call(None, Call::Keyset { address, network }).await? {
             Outcome::Keyset(reply) => Ok(reply),
             _ => Err(unexpected()),
         }
+    }
+
+    /// Tells how an attempt ended. One that does not arrive is one failure less that counts.
+    pub async fn login_outcome(&self, address: Address, network: IpAddr, accepted: bool) {
+        let Some(link) = super::live(self.shared.link.borrow().as_ref()) else { return };
+        let _ = link.control.ask(Call::LoginOutcome { address, network, accepted }, PATIENCE).await;
     }
 
     /// Attaches a session. `seal` is asked for each link anew: a hand-over is bound to one start of the primary.

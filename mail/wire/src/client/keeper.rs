@@ -1,29 +1,39 @@
 //! The task that keeps a link up: connects, reads, pings, and begins again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::{Sink, SinkExt, Stream};
 use model::verbs::{Code, Failure};
+use tokio::io::{ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
-use tokio_tungstenite::client_async_with_config;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::lane::Lane;
 use super::{ClientConfig, Link, Shared};
 use crate::codec::{decode, encode};
 use crate::limits::{
-    BACKOFF, CONNECT_LIMIT, LIVE_EVERY, MAX_CALLS, MAX_DIRECTORY, MAX_KEY_QUERIES, MAX_REQUEST, MAX_STREAMS,
+    BACKOFF, CONNECT_LIMIT, HURRY, LIVE_EVERY, MAX_CALLS, MAX_DIRECTORY, MAX_KEY_QUERIES, MAX_REQUEST, MAX_STREAMS,
     PING_EVERY, SESSIONS_PER_MESSAGE, SILENCE,
 };
 use crate::outbox::{Writer, outbox};
 use crate::proto::{self, Hello, HelloReply, LinkId, OLDEST, PATH, ToPrimary, ToSecondary, VERSION};
+use crate::socket::{End, MessageReader, MessageWriter};
 use crate::{WireError, socket};
+
+type Tls = TlsStream<TcpStream>;
+
+/// A socket past Hello.
+struct Dialled {
+    hello: HelloReply,
+    writer: MessageWriter<WriteHalf<Tls>>,
+    reader: MessageReader<ReadHalf<Tls>>,
+}
 
 /// Everything a connection is made of.
 struct Keeper {
@@ -48,12 +58,17 @@ impl Keeper {
         let mut pause = BACKOFF.0;
         // One line per outage, not one per attempt.
         let mut told = false;
+        // A primary that said goodbye comes back soon, and it should not have to wait for us then.
+        let mut hurry = Instant::now();
         loop {
             match self.connect().await {
                 Ok((link, tasks)) => {
                     tracing::info!(shard = %self.config.shard, boot = %link.hello.boot, "connected to the shard");
                     (pause, told) = (BACKOFF.0, false);
-                    let error = self.hold(link, tasks).await;
+                    let error = self.hold(link.clone(), tasks).await;
+                    if link.draining.load(Ordering::Relaxed) {
+                        hurry = Instant::now() + HURRY;
+                    }
                     tracing::warn!(shard = %self.config.shard, %error, "the link to the shard broke");
                 }
                 Err(error) if told => tracing::debug!(shard = %self.config.shard, %error, "the shard is still away"),
@@ -63,36 +78,30 @@ impl Keeper {
                 }
             }
             tokio::time::sleep(jittered(pause)).await;
-            pause = (pause * 2).min(BACKOFF.1);
+            pause = if Instant::now() < hurry { BACKOFF.0 } else { (pause * 2).min(BACKOFF.1) };
         }
     }
 
     /// Both sockets, their tasks running.
     async fn connect(&self) -> Result<(Arc<Link>, JoinSet<Result<(), WireError>>), WireError> {
         let id = LinkId(random());
-        let (hello, control_sink, control_stream) = self.dial(id, proto::Lane::Control).await?;
-        let (second, bulk_sink, bulk_stream) = self.dial(id, proto::Lane::Bulk).await?;
-        if hello.boot != second.boot {
+        let first = self.dial(id, proto::Lane::Control).await?;
+        let second = self.dial(id, proto::Lane::Bulk).await?;
+        if first.hello.boot != second.hello.boot {
             return Err(WireError::Protocol("two different primaries answered"));
         }
         let ((control, control_writer), (bulk, bulk_writer)) = (outbox(), outbox());
         let link = Arc::new(Link {
-            hello,
+            id,
+            hello: first.hello.clone(),
             control: Lane::new(control, MAX_CALLS),
             bulk: Lane::new(bulk, MAX_STREAMS),
             closed: self.stop.child_token(),
+            draining: AtomicBool::new(false),
         });
         let mut tasks = JoinSet::new();
-        spawn_socket(
-            &mut tasks,
-            &self.shared,
-            &link,
-            link.control.clone(),
-            control_sink,
-            control_writer,
-            control_stream,
-        );
-        spawn_socket(&mut tasks, &self.shared, &link, link.bulk.clone(), bulk_sink, bulk_writer, bulk_stream);
+        spawn_socket(&mut tasks, &self.shared, &link, link.control.clone(), first, control_writer);
+        spawn_socket(&mut tasks, &self.shared, &link, link.bulk.clone(), second, bulk_writer);
         tasks.spawn(ping(self.shared.clone(), link.clone()));
         Ok((link, tasks))
     }
@@ -115,37 +124,24 @@ impl Keeper {
         }
     }
 
-    async fn dial(
-        &self,
-        link: LinkId,
-        lane: proto::Lane,
-    ) -> Result<
-        (
-            HelloReply,
-            impl Sink<Bytes, Error = WireError> + Unpin + Send + use<>,
-            impl Stream<Item = Result<Bytes, WireError>> + Unpin + Send + use<>,
-        ),
-        WireError,
-    > {
+    async fn dial(&self, link: LinkId, lane: proto::Lane) -> Result<Dialled, WireError> {
         let dialling = async {
             let tcp = TcpStream::connect(&self.config.address).await?;
             socket::tune(&tcp);
             let stream = self.tls.connect(tls::internal_name(), tcp).await?;
-            let limits =
-                WebSocketConfig::default().max_message_size(Some(MAX_DIRECTORY)).max_frame_size(Some(MAX_DIRECTORY));
             let url = format!("ws://sealpost{PATH}");
-            let (web_socket, _) =
-                client_async_with_config(url, stream, Some(limits)).await.map_err(WireError::web_socket)?;
-            let (mut sink, mut stream) = socket::dialled(web_socket);
+            let (upgraded, _) = tokio_tungstenite::client_async(url, stream).await.map_err(WireError::web_socket)?;
+            // The primary says nothing before Hello, so no octet of it can be in there.
+            let (mut writer, mut reader) = socket::messages(upgraded.into_inner(), End::Client, MAX_DIRECTORY);
             let directory = self.shared.directory();
             let (generation, keyed) = (directory.as_ref().map(|d| d.generation), proto::keyed(directory.as_deref()));
             let hello = Hello { version: VERSION, oldest: OLDEST, link, lane, generation, keyed };
-            sink.send(encode(&ToPrimary::Hello(hello), MAX_REQUEST)?).await?;
-            let reply = welcome(&socket::next(&mut stream, CONNECT_LIMIT).await?)?;
-            if reply.shard != self.config.shard {
+            writer.send(encode(&ToPrimary::Hello(hello), MAX_REQUEST)?).await?;
+            let hello = welcome(&reader.next(CONNECT_LIMIT).await?)?;
+            if hello.shard != self.config.shard {
                 return Err(WireError::Protocol("another shard answered"));
             }
-            Ok((reply, sink, stream))
+            Ok(Dialled { hello, writer, reader })
         };
         tokio::time::timeout(CONNECT_LIMIT, dialling).await.map_err(|_| WireError::Silent)?
     }
@@ -185,16 +181,15 @@ fn spawn_socket(
     shared: &Arc<Shared>,
     link: &Arc<Link>,
     lane: Arc<Lane>,
-    sink: impl Sink<Bytes, Error = WireError> + Unpin + Send + 'static,
+    dialled: Dialled,
     writer: Writer,
-    stream: impl Stream<Item = Result<Bytes, WireError>> + Unpin + Send + 'static,
 ) {
-    tasks.spawn(writer.run(sink));
+    tasks.spawn(writer.run(dialled.writer, link.closed.clone()));
     let (shared, link) = (shared.clone(), link.clone());
     tasks.spawn(async move {
         let mut reader =
             Reader { shared, link, lane, queries: JoinSet::new(), room: Semaphore::new(MAX_KEY_QUERIES).into() };
-        reader.run(stream).await
+        reader.run(dialled.reader).await
     });
 }
 
@@ -207,9 +202,9 @@ struct Reader {
 }
 
 impl Reader {
-    async fn run(&mut self, mut stream: impl Stream<Item = Result<Bytes, WireError>> + Unpin) -> Result<(), WireError> {
+    async fn run(&mut self, mut stream: MessageReader<ReadHalf<Tls>>) -> Result<(), WireError> {
         loop {
-            let message = socket::next(&mut stream, SILENCE).await?;
+            let message = stream.next(SILENCE).await?;
             while self.queries.try_join_next().is_some() {}
             match decode(&message)? {
                 ToSecondary::Welcome(_) | ToSecondary::Refused(_) => {
@@ -227,7 +222,10 @@ impl Reader {
                     }
                 }
                 ToSecondary::Revoked { session } => self.shared.events.revoked(session),
-                ToSecondary::Draining => self.shared.events.draining(),
+                ToSecondary::Draining => {
+                    self.link.draining.store(true, Ordering::Relaxed);
+                    self.shared.events.draining();
+                }
                 ToSecondary::KeyQuery { query, mailbox, nonce } => self.key_query(query, mailbox, nonce),
             }
         }
@@ -250,14 +248,14 @@ impl Reader {
 /// Shows both ends that the other is there, and renews the leases of all sessions.
 async fn ping(shared: Arc<Shared>, link: Arc<Link>) -> Result<(), WireError> {
     let mut tick = tokio::time::interval(PING_EVERY);
-    let mut reported = tokio::time::Instant::now();
+    let mut reported = Instant::now();
     loop {
         tick.tick().await;
         link.control.urgent(&ToPrimary::Ping);
         link.bulk.urgent(&ToPrimary::Ping);
         if reported.elapsed() >= LIVE_EVERY {
             report(&shared, &link).await?;
-            reported = tokio::time::Instant::now();
+            reported = Instant::now();
         }
     }
 }

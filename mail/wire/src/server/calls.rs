@@ -216,7 +216,11 @@ async fn answer<S: Service>(
     push: Option<PushHandle>,
 ) -> Result<Outcome, Failure> {
     match call {
-        Call::Keyset { address } => service.keyset(caller, address).await.map(Outcome::Keyset),
+        Call::Keyset { address, network } => service.keyset(caller, address, network).await.map(Outcome::Keyset),
+        Call::LoginOutcome { address, network, accepted } => {
+            service.login_outcome(caller, address, network, accepted);
+            Ok(Outcome::Done)
+        }
         Call::Attach(attach) => service.attach(caller, attach).await.map(Outcome::Attached),
         Call::Detach { session } => service.detach(caller, session).await.map(|()| Outcome::Done),
         Call::Request { session, request } => {

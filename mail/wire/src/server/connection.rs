@@ -2,23 +2,26 @@
 
 use std::sync::Arc;
 
-use axum::extract::ws::WebSocket;
-use bytes::Bytes;
-use futures_util::{Sink, SinkExt, Stream};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use model::verbs::{Code, Failure};
 use tls::{Peer, Role};
+use tokio::io::{ReadHalf, WriteHalf};
 use tokio_util::sync::CancellationToken;
 
 use super::listen::Shared;
 use super::push::PushHandle;
 use super::service::{Caller, Service};
 use crate::codec::{decode, encode};
-use crate::limits::{CONNECT_LIMIT, MAX_REPLY, MAX_SESSIONS, SILENCE};
+use crate::limits::{CONNECT_LIMIT, MAX_REPLY, MAX_REQUEST, MAX_SESSIONS, SILENCE};
 use crate::outbox::{Outbox, outbox};
 use crate::proto::{self, Hello, Lane, LiveSession, OLDEST, ToPrimary, ToSecondary, VERSION};
 use crate::scope::{self, Verb};
 use crate::server::calls::Calls;
+use crate::socket::{End, MessageReader, MessageWriter};
 use crate::{WireError, socket};
+
+type Stream = TokioIo<Upgraded>;
 
 /// A link with its control socket up.
 #[derive(Debug)]
@@ -38,9 +41,9 @@ pub fn log(role: Role, error: &WireError) {
 }
 
 /// Serves one socket until it ends.
-pub async fn run<S: Service>(shared: Arc<Shared<S>>, peer: Peer, socket: WebSocket) -> Result<(), WireError> {
-    let (mut sink, mut stream) = socket::accepted(socket);
-    let first = shared.stop.run_until_cancelled(socket::next(&mut stream, CONNECT_LIMIT)).await;
+pub async fn run<S: Service>(shared: Arc<Shared<S>>, peer: Peer, socket: Upgraded) -> Result<(), WireError> {
+    let (mut sink, mut stream) = socket::messages(TokioIo::new(socket), End::Server, MAX_REQUEST);
+    let first = shared.stop.run_until_cancelled(stream.next(CONNECT_LIMIT)).await;
     let first = first.unwrap_or(Err(WireError::Closed))?;
     let ToPrimary::Hello(hello) = decode(&first)? else {
         return Err(WireError::Protocol("no Hello"));
@@ -95,8 +98,8 @@ async fn serve<S: Service>(
     caller: &Arc<Caller>,
     closed: &CancellationToken,
     hello: &Hello,
-    mut sink: impl Sink<Bytes, Error = WireError> + Unpin + Send + 'static,
-    stream: impl Stream<Item = Result<Bytes, WireError>> + Unpin,
+    mut sink: MessageWriter<WriteHalf<Stream>>,
+    stream: MessageReader<ReadHalf<Stream>>,
 ) -> Result<(), WireError> {
     let welcome = shared.service.hello(&caller.peer);
     // Before there is a writer, so that nothing overtakes it.
@@ -104,7 +107,7 @@ async fn serve<S: Service>(
     let (outbox, writer) = outbox();
     let stop = closed.clone();
     shared.tasks.spawn(async move {
-        if let Some(Err(error)) = stop.run_until_cancelled(writer.run(sink)).await {
+        if let Err(error) = writer.run(sink, stop.clone()).await {
             tracing::debug!(%error, "a socket cannot be written to");
         }
         stop.cancel();
@@ -139,9 +142,9 @@ struct Reader<'a, S> {
 }
 
 impl<S: Service> Reader<'_, S> {
-    async fn run(&mut self, mut stream: impl Stream<Item = Result<Bytes, WireError>> + Unpin) -> Result<(), WireError> {
+    async fn run(&mut self, mut stream: MessageReader<ReadHalf<Stream>>) -> Result<(), WireError> {
         loop {
-            let message = socket::next(&mut stream, SILENCE).await?;
+            let message = stream.next(SILENCE).await?;
             match decode(&message)? {
                 ToPrimary::Hello(_) => return Err(WireError::Protocol("a second Hello")),
                 ToPrimary::Request { id, call } => self.calls.start(id, call).await?,

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Extension, State, WebSocketUpgrade};
+use axum::body::Body;
+use axum::extract::{Extension, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use axum::routing::any;
 use hyper::server::conn::http1;
@@ -15,12 +17,13 @@ use tls::{Identity, Peer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::{self, Link};
 use super::service::Service;
-use crate::limits::{CONNECT_LIMIT, MAX_CONNECTIONS, MAX_REQUEST};
+use crate::limits::{CONNECT_LIMIT, MAX_CONNECTIONS};
 use crate::proto::{LinkId, PATH};
 use crate::{WireError, socket};
 
@@ -111,22 +114,53 @@ async fn http(stream: TcpStream, acceptor: TlsAcceptor, app: Router, room: Room)
     }
 }
 
+/// The handshake of a WebSocket (RFC 6455 section 4.2); the socket itself is ours.
 async fn upgrade<S: Service>(
     State(shared): State<Arc<Shared<S>>>,
     Extension(peer): Extension<Peer>,
     Extension(room): Extension<Room>,
-    socket: WebSocketUpgrade,
+    mut request: Request,
 ) -> Response {
-    let tasks = shared.tasks.clone();
-    socket.max_message_size(MAX_REQUEST).max_frame_size(MAX_REQUEST).on_upgrade(move |socket| {
-        tasks.track_future(async move {
-            let role = peer.role;
-            if let Err(error) = connection::run(shared, peer, socket).await {
-                connection::log(role, &error);
-            }
-            drop(room);
-        })
-    })
+    let Some(key) = key_of(request.headers()) else { return answer(StatusCode::BAD_REQUEST, &[]) };
+    let upgraded = hyper::upgrade::on(&mut request);
+    shared.tasks.clone().spawn(async move {
+        let role = peer.role;
+        let served = match upgraded.await {
+            Ok(socket) => connection::run(shared, peer, socket).await,
+            Err(error) => Err(WireError::web_socket(error)),
+        };
+        if let Err(error) = served {
+            connection::log(role, &error);
+        }
+        drop(room);
+    });
+    let accept = derive_accept_key(key.as_bytes());
+    let fields =
+        [(header::CONNECTION, "upgrade"), (header::UPGRADE, "websocket"), (header::SEC_WEBSOCKET_ACCEPT, &accept)];
+    answer(StatusCode::SWITCHING_PROTOCOLS, &fields)
+}
+
+/// The key of a request for a WebSocket of version 13; none where it is no such request.
+fn key_of(headers: &HeaderMap) -> Option<String> {
+    let is = |name, value: &str| {
+        headers.get(name).is_some_and(|found| found.as_bytes().eq_ignore_ascii_case(value.as_bytes()))
+    };
+    let connection = headers.get(header::CONNECTION)?.to_str().ok()?.to_ascii_lowercase();
+    let asked =
+        connection.contains("upgrade") && is(header::UPGRADE, "websocket") && is(header::SEC_WEBSOCKET_VERSION, "13");
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| asked)?;
+    key.to_str().ok().map(str::to_owned)
+}
+
+fn answer(status: StatusCode, fields: &[(header::HeaderName, &str)]) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    for (name, value) in fields {
+        if let Ok(value) = value.parse() {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
 }
 
 impl<S> Shared<S> {

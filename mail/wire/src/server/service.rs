@@ -1,5 +1,6 @@
 //! What a primary implements.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use model::verbs::{
@@ -40,8 +41,17 @@ pub trait Service: Send + Sync + 'static {
     /// was attached in the last seconds may be missing, as both may cross.
     fn live(&self, caller: &Caller, sessions: Vec<LiveSession>);
 
-    /// The keyset of an address; without wraps for the role `submission`.
-    fn keyset(&self, caller: &Caller, address: Address) -> impl Future<Output = Result<KeysetReply, Failure>> + Send;
+    /// The keyset of an address; without wraps for the role `submission`. With the network of the client that wants to log
+    /// in it is an attempt, and may be refused.
+    fn keyset(
+        &self,
+        caller: &Caller,
+        address: Address,
+        network: Option<IpAddr>,
+    ) -> impl Future<Output = Result<KeysetReply, Failure>> + Send;
+
+    /// How an attempt ended.
+    fn login_outcome(&self, caller: &Caller, address: Address, network: IpAddr, accepted: bool);
 
     /// Opens the hand-over, proves the DEK, and attaches the session.
     fn attach(&self, caller: &Caller, attach: Attach) -> impl Future<Output = Result<Attached, Failure>> + Send;

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use model::verbs::{Code, Failure, FetchEvent};
+use tokio::time::Instant;
+use tokio::time::error::Elapsed;
 
 use crate::WireError;
 use crate::codec::encode;
-use crate::limits::{MAX_REPLY, PIECE, STALL};
+use crate::limits::{MAX_REPLY, PACE, PACE_SPAN, PIECE};
 use crate::outbox::Outbox;
 use crate::proto::ToSecondary;
 use crate::window::{Inbox, SendWindow};
@@ -73,11 +75,13 @@ pub struct BodyReader {
     size: u64,
     received: u64,
     over: bool,
+    /// When, and at how many octets, the span in which there must be progress began.
+    paced: (Instant, u64),
 }
 
 impl BodyReader {
     pub(super) fn new(id: u32, outbox: Outbox, inbox: Inbox<BodyStep>, size: u64) -> Self {
-        Self { id, outbox, inbox, size, received: 0, over: false }
+        Self { id, outbox, inbox, size, received: 0, over: false, paced: (Instant::now(), 0) }
     }
 
     /// How many bytes were announced.
@@ -106,8 +110,8 @@ impl BodyReader {
     }
 
     async fn step(&mut self) -> Option<Result<Bytes, Failure>> {
-        let Ok(next) = tokio::time::timeout(STALL, self.inbox.next()).await else {
-            return Some(Err(Failure::unavailable("the message stopped coming")));
+        let Ok(next) = self.next_in_pace().await else {
+            return Some(Err(Failure::unavailable("the message comes too slowly")));
         };
         let Some((step, grant)) = next else {
             return Some(Err(Failure::unavailable("the link broke inside the message")));
@@ -123,6 +127,16 @@ impl BodyReader {
             BodyStep::End if self.received == self.size => None,
             BodyStep::End => Some(Err(wrong_size())),
             BodyStep::Cancelled => Some(Err(Failure::unavailable("the message was cut off by its sender"))),
+        }
+    }
+
+    /// An error where too little came in a whole span.
+    async fn next_in_pace(&mut self) -> Result<Option<(BodyStep, Option<u32>)>, Elapsed> {
+        loop {
+            match tokio::time::timeout_at(self.paced.0 + PACE_SPAN, self.inbox.next()).await {
+                Err(_) if self.received >= self.paced.1 + PACE => self.paced = (Instant::now(), self.received),
+                other => return other,
+            }
         }
     }
 

@@ -35,7 +35,7 @@ async fn a_session_asks_and_is_answered() {
     let served = world.serve(1).await;
     let (client, _) = world.client(Role::Imap, served.address);
     let address: model::Address = "ann@example.test".parse().unwrap();
-    let keyset = soon(client.keyset(address)).await.unwrap();
+    let keyset = soon(client.keyset(address, None)).await.unwrap();
     assert_eq!((&keyset.keys[..], keyset.mailbox), (&b"ann@example.test"[..], mailbox(1)));
 
     let attached = soon(client.attach(|hello| Ok(attach(SESSION, [0; 16], hello)))).await.unwrap();
@@ -113,7 +113,7 @@ async fn an_mx_may_bring_mail_and_nothing_else() {
     let served = world.serve(1).await;
     let (client, _) = world.client(Role::Mx, served.address);
     let refused = |failure: Failure| assert_eq!(failure.code, Code::NoPerm, "{failure}");
-    refused(soon(client.keyset("ann@example.test".parse().unwrap())).await.unwrap_err());
+    refused(soon(client.keyset("ann@example.test".parse().unwrap(), None)).await.unwrap_err());
     refused(soon(client.attach(|hello| Ok(attach(SESSION, [0; 16], hello)))).await.unwrap_err());
     refused(soon(client.request(SESSION, Request::Quota)).await.unwrap_err());
     refused(soon(client.append(SESSION, append(1, 3), Body::from(b"abc".to_vec()))).await.unwrap_err());
@@ -135,7 +135,7 @@ async fn imap_may_not_bring_mail_and_submission_may_not_attach() {
     let failure = soon(imap.deliver(deliver(2), Body::from(b"ab".to_vec()))).await.unwrap_err();
     assert_eq!(failure.code, Code::NoPerm);
     let (submission, _) = world.client(Role::Submission, served.address);
-    soon(submission.keyset("ann@example.test".parse().unwrap())).await.unwrap();
+    soon(submission.keyset("ann@example.test".parse().unwrap(), None)).await.unwrap();
     let failure = soon(submission.attach(|hello| Ok(attach(SESSION, [0; 16], hello)))).await.unwrap_err();
     assert_eq!(failure.code, Code::NoPerm);
     assert!(served.shard.delivered.lock().unwrap().is_empty());

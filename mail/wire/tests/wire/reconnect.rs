@@ -153,7 +153,7 @@ async fn an_unreachable_shard_is_unavailable_after_twenty_seconds() {
     let secondary = std::sync::Arc::new(crate::secondary::FakeSecondary::default());
     let client = ShardClient::connect(config, secondary.clone()).unwrap();
     let started = tokio::time::Instant::now();
-    let failure = client.keyset("ann@example.test".parse().unwrap()).await.unwrap_err();
+    let failure = client.keyset("ann@example.test".parse().unwrap(), None).await.unwrap_err();
     assert_eq!(failure.code, Code::Unavailable);
     assert_eq!(started.elapsed().as_secs(), 20);
     assert!(secondary.told.borrow().is_empty(), "nothing was ever connected");
@@ -172,4 +172,50 @@ async fn the_last_clone_ends_the_link() {
     soon(links.wait_for(Vec::is_empty)).await.unwrap();
     secondary.heard(|told| *told == Told::Disconnected).await;
     served.kill().await;
+}
+
+#[tokio::test]
+async fn appends_in_flight_come_again_in_their_order() {
+    let world = World::new();
+    let first = world.serve(1).await;
+    let (client, secondary) = world.attached(first.address).await;
+    let appending = tokio::spawn(async move {
+        let each = (1..=16).map(|seq| {
+            let mut stalled = append(seq, 3);
+            stalled.folder = "stall".to_owned();
+            client.append(SESSION, stalled, Body::from(b"abc".to_vec()))
+        });
+        futures_util::future::join_all(each).await
+    });
+    soon(async {
+        while first.shard.order.lock().unwrap().len() < 16 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(*first.shard.order.lock().unwrap(), (1..=16).collect::<Vec<_>>());
+    let shard = first.shard.clone();
+    let killing = tokio::spawn(first.kill());
+    secondary.heard(|told| *told == Told::Disconnected).await;
+    shard.release.notify_waiters();
+    let address = soon(killing).await.unwrap();
+
+    let second = world.serve_at(2, address).await;
+    let releasing = tokio::spawn({
+        let shard = second.shard.clone();
+        async move {
+            loop {
+                shard.release.notify_waiters();
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    assert!(soon(appending).await.unwrap().iter().all(Result::is_ok));
+    releasing.abort();
+    // Those that were not attached yet come twice; what counts is when each came first.
+    let mut seen = second.shard.order.lock().unwrap().clone();
+    let mut met = std::collections::HashSet::new();
+    seen.retain(|seq| met.insert(*seq));
+    assert_eq!(seen, (1..=16).collect::<Vec<_>>());
+    second.kill().await;
 }

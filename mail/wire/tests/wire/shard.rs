@@ -1,6 +1,7 @@
 //! A shard in memory. Folder ids say how many bytes a FETCH gives, and content ids the same for a resume.
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -28,6 +29,8 @@ pub struct FakeShard {
     pub boot: BootId,
     pub attached: Mutex<HashSet<SessionId>>,
     pub appended: Mutex<HashMap<u64, Vec<u8>>>,
+    /// The numbers of APPENDs, as they came.
+    pub order: Mutex<Vec<u64>>,
     pub delivered: Mutex<Vec<Vec<u8>>>,
     pub settled: Mutex<Vec<Settle>>,
     pub directory: Mutex<Option<Arc<Directory>>>,
@@ -47,6 +50,7 @@ impl FakeShard {
             boot: BootId([boot; 16]),
             attached: Mutex::default(),
             appended: Mutex::default(),
+            order: Mutex::default(),
             delivered: Mutex::default(),
             settled: Mutex::default(),
             directory: Mutex::default(),
@@ -124,10 +128,17 @@ impl Service for FakeShard {
         self.live.send_replace(Some(sessions));
     }
 
-    async fn keyset(&self, _caller: &Caller, address: Address) -> Result<KeysetReply, Failure> {
+    async fn keyset(
+        &self,
+        _caller: &Caller,
+        address: Address,
+        _network: Option<IpAddr>,
+    ) -> Result<KeysetReply, Failure> {
         let keys = ByteBuf::from(address.to_string().into_bytes());
-        Ok(KeysetReply { mailbox: crate::world::mailbox(1), keys, allowed: true })
+        Ok(KeysetReply { mailbox: crate::world::mailbox(1), keys, allowed: true, wait_ms: 0, suspect: false })
     }
+
+    fn login_outcome(&self, _caller: &Caller, _address: Address, _network: IpAddr, _accepted: bool) {}
 
     async fn attach(&self, _caller: &Caller, attach: Attach) -> Result<Attached, Failure> {
         if attach.sealed_dek != ByteBuf::from(self.boot.0.to_vec()) {
@@ -204,6 +215,7 @@ impl Service for FakeShard {
         body: BodyReader,
     ) -> Result<Appended, Failure> {
         self.check(session)?;
+        self.order.lock().unwrap().push(append.seq);
         if append.folder == "full" {
             return Err(Failure::new(Code::OverQuota, "full"));
         }

@@ -56,6 +56,13 @@ impl Client {
         }
     }
 
+    /// So many bytes, whatever they are.
+    pub fn octets(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.stream.read_exact(&mut bytes).expect("the server closed the connection");
+        bytes
+    }
+
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.get_mut().write_all(bytes).unwrap();

@@ -1,10 +1,17 @@
 //! A server under test, and small clients that see exactly what is on the wire.
 
 pub mod corpus;
+pub mod disk;
+pub mod faults;
 pub mod imap;
 pub mod needles;
+pub mod network;
+#[expect(dead_code, reason = "more of it is used by the tests of the sidecar")]
+#[path = "../../../../sidecar/src/bucket/s3/server.rs"]
+pub mod s3;
 pub mod smtp;
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,12 +23,18 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use disk::Disk;
+use faults::Faults;
+use network::Network;
+
 /// No single wait of a test may take longer.
 pub const DEADLINE: Duration = Duration::from_mins(1);
+/// How long `up` may take to start: it gives up by itself, later the more mailboxes it has to make keys for.
+const START: Duration = Duration::from_mins(30);
 
-/// The executable under test.
+/// The executable under test; `SEALPOST_EXECUTABLE` names another one, so that a long run has a copy of its own.
 pub fn sealpost() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_sealpost"))
+    Command::new(std::env::var_os("SEALPOST_EXECUTABLE").unwrap_or_else(|| env!("CARGO_BIN_EXE_sealpost").into()))
 }
 
 /// A path from the root of the project.
@@ -32,16 +45,42 @@ pub fn project(path: &str) -> PathBuf {
 /// True where the program can be run; panics instead of returning false where tools are required.
 pub fn have(program: &str) -> bool {
     let there = Command::new("sh").args(["-c", &format!("command -v {program}")]).output().unwrap().status.success();
+    needed(there, &format!("{program} is not installed"))
+}
+
+/// True where mounts can be made, and what they need is there; as [`have`].
+pub fn have_root(device: &str) -> bool {
+    let root = rustix::process::geteuid().is_root();
+    needed(root && Path::new(device).exists(), &format!("not root, or no {device}"))
+}
+
+/// The executable, in a mount namespace of its own in which the shard has a volume of that size.
+fn on_volume(state: &Path, size: u64) -> Command {
+    let volume = state.join("shard-0");
+    std::fs::create_dir_all(&volume).unwrap();
+    let mut command = Command::new("unshare");
+    let script = r#"mount -t tmpfs -o "size=$1" tmpfs "$2" && shift 2 && exec "$@""#;
+    command.args(["--mount", "sh", "-c", script, "sh", &size.to_string()]).arg(volume).arg(sealpost().get_program());
+    command
+}
+
+fn needed(there: bool, missing: &str) -> bool {
     let required = std::env::var("SEALPOST_REQUIRE_TOOLS").is_ok_and(|v| v == "1");
-    assert!(there || !required, "{program} is required but not installed");
+    assert!(there || !required, "{missing}, and is required");
     if !there {
-        eprintln!("{program} is not installed: this test proves nothing here");
+        eprintln!("{missing}: this test proves nothing here");
     }
     there
 }
 
 /// A running `sealpost up`.
 pub struct Server {
+    /// Fault points of its processes.
+    pub faults: Faults,
+    /// The shard's volume, where it can fail.
+    pub disk: Option<Disk>,
+    /// Bad networks: before the shard by the names of processes, before processes by those of endpoints.
+    pub networks: BTreeMap<String, Network>,
     /// Holds `state/` and whatever a test puts beside it.
     pub dir: TempDir,
     options: Options,
@@ -56,11 +95,17 @@ struct Up {
 
 /// How to start.
 #[derive(Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "independent choices, each with a method of its own")]
 pub struct Options {
     manifests: PathBuf,
     replicas: u16,
     plain: bool,
-    log: Option<&'static str>,
+    env: Vec<(&'static str, &'static str)>,
+    faults: bool,
+    disk: bool,
+    network: bool,
+    /// Octets of a volume of the shard's own.
+    volume: Option<u64>,
 }
 
 impl Options {
@@ -76,7 +121,16 @@ impl Options {
 
     /// With manifests of a test's own.
     pub fn manifests(path: &Path) -> Self {
-        Self { manifests: path.to_owned(), replicas: 1, plain: true, log: None }
+        Self {
+            manifests: path.to_owned(),
+            replicas: 1,
+            plain: true,
+            env: Vec::new(),
+            faults: false,
+            disk: false,
+            network: false,
+            volume: None,
+        }
     }
 
     /// With so many IMAP processes.
@@ -91,14 +145,59 @@ impl Options {
 
     /// With `SEALPOST_LOG` set to that.
     pub fn log(self, directives: &'static str) -> Self {
-        Self { log: Some(directives), ..self }
+        self.env("SEALPOST_LOG", directives)
+    }
+
+    /// With an environment variable, for `up` and all its children.
+    pub fn env(mut self, name: &'static str, value: &'static str) -> Self {
+        self.env.push((name, value));
+        self
+    }
+
+    /// With fault points that can be armed, and no waits before a process that ended starts again.
+    pub fn faults(self) -> Self {
+        Self { faults: true, ..self }
+    }
+
+    /// With the shard on a disk that can fail, where this machine can have one.
+    pub fn disk(self) -> Self {
+        Self { disk: true, faults: true, ..self }
+    }
+
+    /// Starts with the shard on a volume of that size, in memory; none where this machine cannot mount, and need not.
+    pub fn small_volume(self, octets: u64) -> Option<Server> {
+        have_root("/proc/self/ns/mnt").then(|| Self { volume: Some(octets), ..self }.start())
+    }
+
+    /// With a bad network before everything.
+    pub fn network(self) -> Self {
+        Self { network: true, faults: true, ..self }
     }
 
     /// Starts a server and waits until it serves.
     pub fn start(self) -> Server {
-        let dir = tempfile::tempdir().unwrap();
-        let mut server = Server { dir, options: self, up: None };
+        let mut server = self.prepare();
         server.start();
+        server
+    }
+
+    /// Starts a server that has a reason not to be ready, and waits until it says so.
+    pub fn start_unready(self) -> Server {
+        let mut server = self.prepare();
+        server.spawn();
+        server.wait_line("not ready");
+        server
+    }
+
+    fn prepare(self) -> Server {
+        let dir = tempfile::tempdir().unwrap();
+        let faults = Faults::new(&dir.path().join("faults"));
+        let disk =
+            self.disk.then(|| Disk::mount(&dir.path().join("state/shard-0"), &dir.path().join("disk"))).flatten();
+        let mut server = Server { faults, disk, networks: BTreeMap::new(), dir, options: self, up: None };
+        if server.options.network {
+            server.detour();
+        }
         server
     }
 }
@@ -111,11 +210,20 @@ impl Server {
 
     /// Starts `up` on the state folder and waits until it says that it is ready.
     pub fn start(&mut self) {
-        let mut command = sealpost();
+        self.spawn();
+        self.wait_line_for("ready", START);
+        if self.options.network {
+            self.expose();
+        }
+    }
+
+    fn spawn(&mut self) {
+        let mut command = self.options.volume.map_or_else(sealpost, |size| on_volume(&self.state(), size));
         command.arg("up").arg("-f").arg(&self.options.manifests).arg("--state").arg(self.state());
         command.args(["--ports", "auto", "--imap-replicas", &self.options.replicas.to_string()]);
         command.args(self.options.plain.then_some("--dev-plain"));
-        command.envs(self.options.log.map(|directives| ("SEALPOST_LOG", directives)));
+        command.envs(self.options.env.iter().copied());
+        command.envs(self.options.faults.then(|| (files::fault::VARIABLE, self.faults.folder())));
         let stderr =
             std::fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("up.err")).unwrap();
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
@@ -123,12 +231,57 @@ impl Server {
         let (send, lines) = channel();
         std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
         self.up = Some(Up { child, lines: Mutex::new(lines) });
-        self.wait_line("ready");
+    }
+
+    /// Puts a network between each secondary and the shard.
+    fn detour(&mut self) {
+        let imap = (0..self.options.replicas).map(|replica| format!("secondary-imap-{replica}"));
+        for name in imap.chain(["secondary-mx-0".to_owned()]) {
+            let faults = self.faults.clone();
+            let network = Network::new(move || faults.wire());
+            self.faults.via(&name, network.address);
+            self.networks.insert(name, network);
+        }
+    }
+
+    /// Puts a network before each endpoint, or tells those that are there where it listens now.
+    fn expose(&mut self) {
+        let status = self.status();
+        for (name, address) in status["endpoints"].as_object().unwrap() {
+            self.faults.listens(name, address.as_str().unwrap());
+            let faults = self.faults.clone();
+            let target = name.clone();
+            let made = || Network::new(move || faults.where_listens(&target));
+            self.networks.entry(name.clone()).or_insert_with(made);
+        }
+    }
+
+    /// The shard's volume, as its processes see it.
+    pub fn volume(&self) -> PathBuf {
+        let up = self.up.as_ref().unwrap().child.id();
+        let inside = self.state().join("shard-0");
+        Path::new(&format!("/proc/{up}/root")).join(inside.strip_prefix("/").unwrap())
+    }
+
+    /// Where a client reaches an endpoint: through the bad network, if there is one.
+    pub fn outside(&self) -> BTreeMap<String, SocketAddr> {
+        let status = self.status();
+        let found = status["endpoints"].as_object().unwrap().iter();
+        found
+            .map(|(name, address)| {
+                let network = self.networks.get(name).map(|network| network.address);
+                (name.clone(), network.unwrap_or_else(|| address.as_str().unwrap().parse().unwrap()))
+            })
+            .collect()
     }
 
     /// Waits for a line of `up` that starts with the text.
     pub fn wait_line(&self, start: &str) -> String {
-        let until = Instant::now() + DEADLINE;
+        self.wait_line_for(start, DEADLINE)
+    }
+
+    fn wait_line_for(&self, start: &str, most: Duration) -> String {
+        let until = Instant::now() + most;
         let up = self.up.as_ref().unwrap();
         let mut seen = String::new();
         loop {
@@ -224,13 +377,13 @@ impl Server {
 
     /// `kill -9` of a child. Proves that it was alive, and waits until it is gone.
     pub fn kill(&self, name: &str) {
-        let mut pid = None;
+        let mut killed = None;
+        // One that ends by itself in this moment is started again, and killed then.
         wait_until("the process runs", || {
-            pid = self.pid(name);
-            pid.is_some()
+            killed = self.pid(name).filter(|pid| try_signal(*pid, "KILL"));
+            killed.is_some()
         });
-        let pid = pid.unwrap();
-        signal(pid, "KILL");
+        let pid = killed.unwrap();
         wait_until("the process is gone", || !Path::new(&format!("/proc/{pid}")).exists());
     }
 

@@ -45,13 +45,22 @@ impl<'m> Actor<'m> {
                 self.session = self.connect();
                 continue;
             }
+            let before = self.commands();
             if self.act().is_ok() {
-                self.model.done();
+                // What found nothing to do is no operation.
+                if self.commands() != before {
+                    self.model.done();
+                }
             } else {
                 // What was asked of the own folder last is in doubt.
                 (self.session, self.tainted) = (None, true);
             }
         }
+    }
+
+    /// Commands of the session so far; none without one.
+    fn commands(&self) -> Option<u32> {
+        self.session.as_ref().map(Session::commands)
     }
 
     /// A new session, if it can be had now.
@@ -86,7 +95,8 @@ impl<'m> Actor<'m> {
         let rows = self.session()?.view.as_ref().map_or(0, |view| view.rows.len());
         let logout = if self.visitor { 20 } else { 2 };
         match self.rng.below(100 + logout) {
-            _ if rows > FULL => self.expunge(30),
+            // Not always: what is in doubt cannot be expunged before the next check.
+            _ if rows > FULL && self.rng.percent(80) => self.expunge(30),
             0..25 => self.append(),
             25..43 => self.store(),
             43..52 => self.copy(false),

@@ -66,14 +66,18 @@ impl Actor<'_> {
             self.session()?.send(&bytes)?;
             waiting.push((tag, id, flags, floor));
         }
-        let mut doubt = false;
+        let (mut doubt, mut stored) = (false, 0);
         for (tag, id, flags, floor) in waiting {
             match self.session()?.finish(&tag, "APPEND")?.0 {
                 Answer::Ok(text) => {
                     let Some((uidvalidity, _, to)) = new_uids(&text) else { return self.wrong(&text) };
                     self.placed(uidvalidity, to[0], id, vec![(long_ago(), flags)], &floor);
                     self.model.with(self.user, |m| m.count(id, 1, 0));
-                    self.model.done();
+                    stored += 1;
+                    // The first is counted by whoever called.
+                    if stored > 1 {
+                        self.model.done();
+                    }
                 }
                 Answer::No(text) if text.contains("TRYCREATE") && !SHARED.contains(&target.as_str()) => {
                     self.model.with(self.user, |m| m.count(id, 0, -1));

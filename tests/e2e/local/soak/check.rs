@@ -15,6 +15,8 @@ struct Folder {
     uidvalidity: u32,
     /// By UID: the message and its flags.
     messages: BTreeMap<u32, (u64, Flags)>,
+    /// Octets of all.
+    bytes: u64,
 }
 
 type Folders = BTreeMap<String, Folder>;
@@ -34,6 +36,10 @@ pub fn mailbox(model: &Model, endpoints: &Endpoints, rng: &mut Rng, user: usize,
         (actor.own, actor.tainted) = (own.cloned(), false);
     }
     resolve(model, user, &folders);
+    let total = folders
+        .values()
+        .fold((0, 0), |(bytes, messages), folder| (bytes + folder.bytes, messages + folder.messages.len() as u64));
+    model.with(user, |m| m.total = total);
 }
 
 /// Reads everything until nothing is missing and nothing changes any more: requests of connections that died may still be
@@ -92,7 +98,7 @@ fn read(model: &Model, session: &mut Session<'_>) -> Result<Folders, Broken> {
                 messages.insert(uid, (id, fetched.flags.unwrap_or_default()));
             }
         }
-        let folder = Folder { uidvalidity: view.uidvalidity, messages };
+        let folder = Folder { uidvalidity: view.uidvalidity, messages, bytes: bytes as u64 };
         counters(model, session, &name, &view, &folder, bytes)?;
         folders.insert(name, folder);
     }
@@ -235,7 +241,7 @@ fn belief(model: &Model, actor: &mut Actor<'_>, folders: &Folders) -> Result<(),
     Ok(())
 }
 
-/// From here on there is no doubt.
+/// From here on there is no doubt but about attempts that were given up a moment ago.
 fn resolve(model: &Model, user: usize, folders: &Folders) {
     let found = found(folders);
     let now = Instant::now();
@@ -245,10 +251,11 @@ fn resolve(model: &Model, user: usize, folders: &Folders) {
         .flat_map(|f| f.messages.iter().map(|(uid, (_, flags))| ((f.uidvalidity, *uid), flags.clone())))
         .collect();
     model.with(user, |m| {
-        m.counts.iter_mut().for_each(|(id, count)| {
-            let real = found.get(id).copied().unwrap_or(0);
-            *count = Count { lo: real, hi: real };
+        let counts = m.counts.keys().map(|&id| {
+            let real = found.get(&id).copied().unwrap_or(0);
+            (id, Count { lo: real, hi: real + m.to_come(id) })
         });
+        m.counts = counts.collect();
         for (place, placed) in &mut m.placed {
             placed.state = if flags.contains_key(place) { State::There } else { State::Gone };
             placed.flags = flags.get(place).map(|flags| (long_ago, flags.clone())).into_iter().collect();
@@ -270,9 +277,11 @@ pub fn empty_locked(model: &Model, endpoints: &Endpoints) {
         for placed in m.placed.values_mut() {
             (placed.state, placed.flags) = (if certain { State::Gone } else { State::Doubt }, Vec::new());
         }
-        for count in m.counts.values_mut() {
-            *count = Count { lo: 0, hi: if certain { 0 } else { count.hi } };
-        }
+        let counts = m.counts.iter().map(|(&id, count)| {
+            let hi = if certain { m.to_come(id) } else { count.hi };
+            (id, Count { lo: 0, hi })
+        });
+        m.counts = counts.collect();
     });
     let _ = session.run("LOGOUT");
 }

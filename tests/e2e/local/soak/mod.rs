@@ -10,15 +10,18 @@ mod check;
 mod client;
 mod faults;
 mod model;
+mod points;
+mod quota;
 mod sender;
 mod session;
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use actors::{Actor, Endpoints, SHARED};
-use faults::Faults;
+use faults::{Counts, Faults};
 use model::{LOCKED, Model, Rng, USERS};
 use sender::Sender;
 
@@ -29,7 +32,7 @@ const CLIENTS: [usize; 5] = [0, 0, 1, 1, 2];
 /// Mail servers.
 const SENDERS: usize = 2;
 /// Kills between two checks.
-const KILLS_OF_A_ROUND: usize = 8;
+const KILLS_OF_A_ROUND: usize = 16;
 
 #[test]
 fn nothing_acknowledged_is_lost_doubled_or_torn_by_kills_and_pauses() {
@@ -54,62 +57,89 @@ fn run(operations: u64, kills: u64) {
     let kills = usize::try_from(setting("SEALPOST_SOAK_KILLS").unwrap_or(kills)).unwrap();
     eprintln!("SEALPOST_SOAK_SEED={seed} SEALPOST_SOAK_OPS={operations} SEALPOST_SOAK_KILLS={kills}");
     let started = Instant::now();
-    let mut server = Options::bench().replicas(2).start();
+    let mut server = Options::bench().replicas(2).disk().network().start();
     let (model, endpoints) = (Model::new(), Endpoints::new(HashMap::new()));
-    let mut faults = Faults { model: &model, endpoints: &endpoints, rng: Rng(seed), kills: 0, pauses: 0, restarts: 0 };
+    let counts = Counts::default();
+    let mut faults = Faults { model: &model, endpoints: &endpoints, rng: Rng(seed), counts, disk: None };
     faults.publish(&server);
     create_folders(&server);
     let mut rng = Rng(seed ^ 1);
-    let number = |actor: usize| (seed % 0xFFFF) << 40 | (actor as u64) << 32;
-    let mut actors: Vec<Actor<'_>> = CLIENTS
-        .iter()
-        .enumerate()
-        .map(|(n, &user)| Actor {
-            model: &model,
-            endpoints: &endpoints,
-            user,
-            replica: 0,
-            rng: Rng(rng.next()),
-            next_id: number(n),
-            visitor: user == CLIENTS[4],
-            session: None,
-            own: None,
-            tainted: false,
-        })
-        .collect();
-    let mut senders: Vec<Sender<'_>> = (0..SENDERS)
-        .map(|n| Sender { model: &model, endpoints: &endpoints, rng: Rng(rng.next()), next_id: number(100 + n) })
-        .collect();
+    let (mut actors, mut senders) = cast(&model, &endpoints, seed, &mut rng);
     let rounds = kills.div_ceil(KILLS_OF_A_ROUND).max(1);
     for round in 0..rounds {
         model.stop.store(false, Ordering::Relaxed);
-        let left = kills.saturating_sub(faults.kills);
-        std::thread::scope(|threads| {
-            for actor in &mut actors {
-                threads.spawn(|| actor.work());
-            }
-            for sender in &mut senders {
-                threads.spawn(|| sender.work());
-            }
+        let left = kills.saturating_sub(faults.counts.kills);
+        play(&model, &mut actors, &mut senders, || {
             faults.round(&mut server, left.div_ceil(rounds - round), operations / rounds as u64);
         });
-        for user in 0..USERS.len() {
-            check::mailbox(&model, &endpoints, &mut rng, user, &mut actors);
-        }
-        eprintln!(
-            "round {round}: {} operations, {} kills, {} pauses, {} restarts, {:?}",
-            model.acknowledged.load(Ordering::Relaxed),
-            faults.kills,
-            faults.pauses,
-            faults.restarts,
-            started.elapsed()
-        );
-        let violations = model.violations();
-        assert!(violations.is_empty(), "seed {seed}, round {round}:\n{}\n{}", violations.join("\n"), keep(&mut server));
-        model.forget();
+        verify(&model, &endpoints, &mut rng, &mut actors, &mut server, &format!("seed {seed}, round {round}"));
+        let acknowledged = model.acknowledged.load(Ordering::Relaxed);
+        eprintln!("round {round}: {acknowledged} operations, {:?}, {:?}", faults.counts, started.elapsed());
         check::empty_locked(&model, &endpoints);
     }
-    assert!(faults.kills >= kills, "{} of {kills} kills", faults.kills);
+    assert!(faults.counts.kills >= kills, "{} of {kills} kills", faults.counts.kills);
+    for user in 0..USERS.len() {
+        check::mailbox(&model, &endpoints, &mut rng, user, &mut actors);
+    }
+    drop((actors, senders));
+    server.stop();
+    quota::sums(&model, &server);
+    let violations = model.violations();
+    assert!(violations.is_empty(), "seed {seed}, at the end:\n{}\n{}", violations.join("\n"), keep(&mut server));
+}
+
+/// Who acts: IMAP clients and mail servers.
+fn cast<'m>(model: &'m Model, endpoints: &'m Endpoints, seed: u64, rng: &mut Rng) -> (Vec<Actor<'m>>, Vec<Sender<'m>>) {
+    let number = |actor: usize| (seed % 0xFFFF) << 40 | (actor as u64) << 32;
+    let actors = CLIENTS.iter().enumerate().map(|(n, &user)| Actor {
+        model,
+        endpoints,
+        user,
+        replica: 0,
+        rng: Rng(rng.next()),
+        next_id: number(n),
+        visitor: user == CLIENTS[4],
+        session: None,
+        own: None,
+        tainted: false,
+    });
+    let actors = actors.collect();
+    let senders =
+        (0..SENDERS).map(|n| Sender { model, endpoints, rng: Rng(rng.next()), next_id: number(100 + n) }).collect();
+    (actors, senders)
+}
+
+/// Everybody acts while `trouble` goes on.
+fn play(model: &Model, actors: &mut [Actor<'_>], senders: &mut [Sender<'_>], trouble: impl FnOnce()) {
+    std::thread::scope(|threads| {
+        for actor in actors {
+            threads.spawn(|| actor.work());
+        }
+        for sender in senders {
+            threads.spawn(|| sender.work());
+        }
+        // Whatever becomes of it, nobody goes on for ever.
+        let caught = catch_unwind(AssertUnwindSafe(trouble));
+        model.stop.store(true, Ordering::Relaxed);
+        caught.unwrap_or_else(|panic| resume_unwind(panic));
+    });
+}
+
+/// Reads everything, and compares.
+fn verify(
+    model: &Model,
+    endpoints: &Endpoints,
+    rng: &mut Rng,
+    actors: &mut [Actor<'_>],
+    server: &mut Server,
+    when: &str,
+) {
+    for user in 0..USERS.len() {
+        check::mailbox(model, endpoints, rng, user, actors);
+    }
+    let violations = model.violations();
+    assert!(violations.is_empty(), "{when}:\n{}\n{}", violations.join("\n"), keep(server));
+    model.forget();
 }
 
 /// The folders that all clients of a mailbox use.

@@ -16,8 +16,12 @@ use std::time::{Duration, Instant};
 pub const USERS: [&str; 4] = ["ua@example.test", "ub@example.test", "uc@example.test", "ud@example.test"];
 /// The one that is locked.
 pub const LOCKED: usize = 3;
-/// An acknowledged STORE is durable after this.
-const FLAGS_DURABLE: Duration = Duration::from_secs(1);
+/// An acknowledged STORE is durable after this: a second, and another one for a machine that is busy with this.
+const FLAGS_DURABLE: Duration = Duration::from_secs(2);
+
+/// An attempt to deliver that nobody waits for any more comes in within this: as patient as wire and primary are, together
+/// with a pause.
+const LATE: Duration = Duration::from_mins(1);
 
 /// Flags without `\Recent`.
 pub type Flags = BTreeSet<String>;
@@ -64,7 +68,7 @@ pub fn content(id: u64) -> Vec<u8> {
     match rng.below(200) {
         0 => {
             text += "\r\n";
-            lines(&mut text, &mut rng, 1_200_000);
+            lines(&mut text, &mut rng, 1_700_000);
         }
         1..=9 => {
             text += "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=cut\r\n\r\n--cut\r\n\r\n";
@@ -97,6 +101,13 @@ fn lines(text: &mut String, rng: &mut Rng, size: usize) {
         }
         text.push_str("\r\n");
     }
+}
+
+/// So many octets that do not compress well.
+pub fn lines_of(message: &mut Vec<u8>, size: usize) {
+    let mut text = String::new();
+    lines(&mut text, &mut Rng(size as u64), size);
+    message.extend_from_slice(text.as_bytes());
 }
 
 /// How often a message may be in a mailbox.
@@ -141,6 +152,10 @@ pub struct Mailbox {
     pub uidnext: HashMap<u32, u32>,
     /// HIGHESTMODSEQ seen, by UIDVALIDITY.
     pub modseq: HashMap<u32, u64>,
+    /// (octets, messages) as read last.
+    pub total: (u64, u64),
+    /// Attempts without a Message-ID that were given up, and when: each may still come in.
+    late: HashMap<u64, Vec<Instant>>,
     claims: HashSet<u64>,
 }
 
@@ -149,6 +164,17 @@ impl Mailbox {
     pub fn count(&mut self, id: u64, lo: i64, hi: i64) {
         let count = self.counts.entry(id).or_default();
         (count.lo, count.hi) = (count.lo + lo, count.hi + hi);
+    }
+
+    /// An attempt to deliver was given up, and nothing tells it from another message.
+    pub fn gave_up(&mut self, id: u64) {
+        self.late.entry(id).or_default().push(Instant::now());
+    }
+
+    /// How often a message may still come in.
+    pub fn to_come(&self, id: u64) -> i64 {
+        let attempts = self.late.get(&id).into_iter().flatten();
+        attempts.filter(|at| at.elapsed() < LATE).count().try_into().unwrap()
     }
 
     /// Notes that a placement holds a message; says what is wrong if it held another.

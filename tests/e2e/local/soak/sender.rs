@@ -44,7 +44,8 @@ impl Sender<'_> {
                 }
                 self.model.done();
                 // What the MX had not yet told the shard when it ended, is forgotten: then it may be taken for a retry.
-                let sure = !has_message_id(id) || self.model.mx_ends.load(Ordering::SeqCst) == ends;
+                let told = self.model.mx_ends.load(Ordering::SeqCst) == ends;
+                let sure = !has_message_id(id) || told;
                 self.count(&to, id, i64::from(sure), 0);
             }
             if self.rng.percent(10) {
@@ -70,8 +71,16 @@ impl Sender<'_> {
                 *connection = self.connect().ok();
             }
             if let Some(open) = connection {
-                match self.attempt(open, id, to, &message, &mut first) {
-                    Ok(reply) if reply.starts_with("250") => return true,
+                let outcome = self.attempt(open, id, to, &message, &mut first);
+                if matches!(&outcome, Ok(reply) if reply.starts_with("250")) {
+                    return true;
+                }
+                if !has_message_id(id) {
+                    for &user in to {
+                        self.model.with(user, |m| m.gave_up(id));
+                    }
+                }
+                match outcome {
                     Ok(reply) if reply.starts_with('4') => last = reply,
                     Ok(reply) => {
                         self.model.violate(format!("message {id} refused for ever: {reply}"));

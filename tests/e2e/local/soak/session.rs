@@ -48,6 +48,13 @@ pub struct Session<'m> {
 impl<'m> Session<'m> {
     /// Connects and logs in. A wrong password is never the answer.
     pub fn open(model: &'m Model, address: SocketAddr, user: usize) -> Result<Self, Broken> {
+        let mut session = Self::open_as(model, address, USERS[user])?;
+        session.user = user;
+        Ok(session)
+    }
+
+    /// The same for a mailbox that the model does not know; it may not be there yet.
+    pub fn open_as(model: &'m Model, address: SocketAddr, name: &str) -> Result<Self, Broken> {
         let mut io = Connection::open(address)?;
         match io.response(DEADLINE)? {
             Some(greeting) if greeting.text.starts_with("* OK") => {}
@@ -57,15 +64,22 @@ impl<'m> Session<'m> {
                 return Err(Broken);
             }
         }
-        let mut session = Self { model, user, io, tags: 0, view: None };
-        match session.run(&format!("LOGIN {} pass", USERS[user]))?.0 {
+        let mut session = Self { model, user: 0, io, tags: 0, view: None };
+        match session.run(&format!("LOGIN {name} pass"))?.0 {
             Answer::Ok(_) => Ok(session),
             Answer::No(text) => {
-                model.violate(format!("login of {} refused: {text}", USERS[user]));
+                if USERS.contains(&name) {
+                    model.violate(format!("login of {name} refused: {text}"));
+                }
                 Err(Broken)
             }
             Answer::Doubt => Err(Broken),
         }
+    }
+
+    /// Commands so far.
+    pub fn commands(&self) -> u32 {
+        self.tags
     }
 
     /// A fresh tag.

@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -169,6 +170,93 @@ async fn a_shard_that_only_breaks_and_one_that_refuses_end_the_answer() {
     assert_eq!(refused.recv().await.unwrap().unwrap_err().code, Code::Revoked);
     assert!(refused.recv().await.is_none());
     assert_eq!(*failed.lock().unwrap(), Some(Code::Revoked));
+}
+
+/// A shard that is away: every call waits for it as long as it may.
+struct Away;
+
+impl Source for Away {
+    fn fetch(&self, _: Fetch) -> Answer {
+        let told = async {
+            tokio::time::sleep(PATIENCE).await;
+            Err(Failure::unavailable("the shard is away"))
+        };
+        stream::once(told).boxed()
+    }
+
+    fn resume(&self, _: Resume) -> Answer {
+        unreachable!("there is nothing to go on with")
+    }
+
+    fn failed(&self, _: &Failure) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_is_away_is_waited_for_once() {
+    let begun = Instant::now();
+    let mut events = run(Away, fetch(2));
+    assert_eq!(events.recv().await.unwrap().unwrap_err().code, Code::Unavailable);
+    assert_eq!(begun.elapsed(), PATIENCE);
+    assert!(events.recv().await.is_none());
+}
+
+/// Counts the streams that are open.
+struct Counting(Fake, Arc<AtomicUsize>);
+
+struct Open(Arc<AtomicUsize>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Counting {
+    fn count(&self, answer: Answer) -> Answer {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        let open = Open(self.1.clone());
+        // Never at its end by itself: only who drops it gives it up.
+        stream::unfold((answer, open), |(mut answer, open)| async { answer.next().await.map(|e| (e, (answer, open))) })
+            .boxed()
+    }
+}
+
+impl Source for Counting {
+    fn fetch(&self, fetch: Fetch) -> Answer {
+        self.count(self.0.fetch(fetch))
+    }
+
+    fn resume(&self, resume: Resume) -> Answer {
+        self.count(self.0.resume(resume))
+    }
+
+    fn failed(&self, failure: &Failure) {
+        self.0.failed(failure);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_holds_no_stream_and_misses_nothing_when_it_reads_on() {
+    // Wherever it stops reading, and for how long.
+    for first in 0..20 {
+        for pause in [PARKED_AFTER / 2, PARKED_AFTER * 2] {
+            let open = Arc::new(AtomicUsize::new(0));
+            let mut events = run(Counting(Fake::new([]), open.clone()), fetch(2));
+            let (send, read_on) = mpsc::channel(1);
+            let reading = tokio::spawn(read(read_on));
+            let mut taken = 0;
+            while let Some(event) = events.recv().await {
+                let _ = send.send(event).await;
+                taken += 1;
+                if taken == first {
+                    tokio::time::sleep(pause).await;
+                    assert!(pause < PARKED_AFTER || open.load(Ordering::SeqCst) == 0, "a stream is held after {first}");
+                }
+            }
+            drop(send);
+            assert_eq!(reading.await.unwrap(), expected(), "after {first}");
+        }
+    }
 }
 
 /// A shard that says nothing for ever.

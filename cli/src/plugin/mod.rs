@@ -1,0 +1,72 @@
+//! `kubectl sealpost`: what people do with mail servers in a cluster. The executable is the plugin when it is called
+//! `kubectl-sealpost`.
+//!
+//! It reads and writes objects with the rights of whoever calls it, and talks to nobody but the API server.
+
+mod password;
+mod show;
+mod status;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use kube::Client;
+use kube::config::KubeConfigOptions;
+
+use crate::args::Output;
+
+/// Mail servers and mailboxes of a cluster.
+#[derive(Debug, Parser)]
+#[command(name = "kubectl sealpost", bin_name = "kubectl sealpost", version)]
+struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    command: Command,
+    /// Namespace; unless told otherwise, that of the context.
+    #[arg(short = 'n', long, global = true, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+    /// Context of the kubeconfig.
+    #[arg(long, global = true, value_name = "CONTEXT")]
+    context: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say how mail servers and their mailboxes are, and what there is to do.
+    Status(status::Options),
+    /// Make a password for a mailbox that awaits its owner, show it for 30 seconds, and forget it.
+    Password(password::Options),
+}
+
+/// True where the executable was called as the plugin.
+pub fn is_called() -> bool {
+    let called = std::env::args_os().next();
+    let called = called.as_deref().map(std::path::Path::new).and_then(std::path::Path::file_name);
+    called.is_some_and(|name| name == "kubectl-sealpost")
+}
+
+/// Runs the command.
+pub fn run() -> ExitCode {
+    crate::commands::finish(crate::commands::person(dispatch(Args::parse())))
+}
+
+async fn dispatch(args: Args) -> anyhow::Result<()> {
+    let options = KubeConfigOptions { context: args.context, ..KubeConfigOptions::default() };
+    let config = kube::Config::from_kubeconfig(&options).await;
+    let config = config.context("no cluster is known\n  name one with KUBECONFIG or --context")?;
+    let namespace = args.namespace.unwrap_or_else(|| config.default_namespace.clone());
+    let client = Client::try_from(config).context("the cluster cannot be used")?;
+    match args.command {
+        Command::Status(options) => status::run(client, &namespace, &options).await,
+        Command::Password(options) => password::run(client, &namespace, &options).await,
+    }
+}
+
+/// An answer of the API server in words.
+fn said(what: String) -> impl FnOnce(kube::Error) -> anyhow::Error {
+    move |error| match &error {
+        kube::Error::Api(status) => anyhow::anyhow!("{what}: {}", status.message),
+        _ => anyhow::Error::from(error).context(what),
+    }
+}

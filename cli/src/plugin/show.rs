@@ -1,0 +1,223 @@
+//! One screen for one MailServer: pure.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use api::conditions;
+use api::{Alias, MailServer, Mailbox};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use serde::Serialize;
+
+/// Conditions that say something good while they are False.
+const QUIET: [&str; 5] = [
+    conditions::PROGRESSING,
+    conditions::DIRECTORY_HELD,
+    conditions::STORAGE_RESIZING,
+    conditions::UPDATE_AVAILABLE,
+    conditions::PAUSED,
+];
+/// Mailboxes and aliases that are named one by one; more are counted.
+const NAMED: usize = 20;
+
+/// What a person wants to know of a MailServer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Screen {
+    /// `metadata.name`.
+    pub name: String,
+    /// Its host name.
+    pub hostname: String,
+    /// The image that runs.
+    pub image: String,
+    /// Reason of `Ready`.
+    pub ready: bool,
+    /// Why it is, or is not.
+    pub reason: String,
+    /// Shards, and where they run.
+    pub shards: BTreeMap<i32, Shard>,
+    /// Mailboxes by the reason of their `Ready`.
+    pub mailboxes: BTreeMap<String, usize>,
+    /// Aliases by the reason of their `Ready`.
+    pub aliases: BTreeMap<String, usize>,
+    /// What there is to know or to do.
+    pub problems: Vec<Problem>,
+}
+
+/// A shard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Shard {
+    /// Where its pod runs.
+    pub node: String,
+    /// `Serves`, or why it does not.
+    pub state: String,
+}
+
+/// A condition that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// `mailbox/bob`.
+    pub object: String,
+    /// Reason of the condition.
+    pub reason: String,
+    /// What to do.
+    pub message: String,
+}
+
+/// Puts the screen together.
+pub fn screen(server: &MailServer, mailboxes: &[Mailbox], aliases: &[Alias]) -> Screen {
+    let name = server.metadata.name.clone().unwrap_or_default();
+    let status = server.status.clone().unwrap_or_default();
+    let mut problems = of(&format!("mailserver/{name}"), &status.conditions);
+    let mailboxes = mailboxes.iter().filter(|mailbox| mailbox.spec.server_ref.name == name).map(|mailbox| Served {
+        object: format!("mailbox/{}", mailbox.metadata.name.as_deref().unwrap_or_default()),
+        conditions: mailbox.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default(),
+    });
+    let aliases = aliases.iter().filter(|alias| alias.spec.server_ref.name == name).map(|alias| Served {
+        object: format!("alias/{}", alias.metadata.name.as_deref().unwrap_or_default()),
+        conditions: alias.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default(),
+    });
+    let (mailboxes, aliases) = (count(mailboxes, &mut problems), count(aliases, &mut problems));
+    let ready = api::condition(&status.conditions, conditions::READY);
+    let shards = status.shards.iter().map(|shard| {
+        let state = api::condition(&shard.conditions, conditions::READY);
+        let state = state.map_or("NotLookedAt", |c| if c.status == "True" { "Serves" } else { c.reason.as_str() });
+        (shard.index, Shard { node: shard.node.clone().unwrap_or_default(), state: state.to_owned() })
+    });
+    Screen {
+        hostname: server.spec.hostname.clone(),
+        image: status.image.clone().unwrap_or_default(),
+        ready: ready.is_some_and(|ready| ready.status == "True"),
+        reason: ready.map_or_else(|| "NotLookedAt".to_owned(), |ready| ready.reason.clone()),
+        shards: shards.collect(),
+        mailboxes,
+        aliases,
+        problems,
+        name,
+    }
+}
+
+/// A Mailbox or an Alias of a server.
+struct Served<'a> {
+    object: String,
+    conditions: &'a [Condition],
+}
+
+/// How many there are by the reason of their `Ready`; those that are not are told one by one.
+fn count<'a>(objects: impl Iterator<Item = Served<'a>>, problems: &mut Vec<Problem>) -> BTreeMap<String, usize> {
+    let mut reasons = BTreeMap::new();
+    for served in objects {
+        let ready = api::condition(served.conditions, conditions::READY);
+        let reason = ready.map_or_else(|| "NotLookedAt".to_owned(), |ready| ready.reason.clone());
+        *reasons.entry(reason).or_default() += 1;
+        problems.extend(ready.filter(|ready| ready.status != "True").map(|ready| problem(&served.object, ready)));
+    }
+    reasons
+}
+
+/// Conditions that a person should see; `Ready` repeats one of the others, unless it stands alone.
+fn of(object: &str, all: &[Condition]) -> Vec<Problem> {
+    let worth = |c: &&Condition| {
+        let good = if QUIET.contains(&c.type_.as_str()) { "False" } else { "True" };
+        c.status != good
+            || c.reason == conditions::reason::SELF_SIGNED
+            || c.reason == conditions::reason::SHRINK_REFUSED
+    };
+    let (ready, others): (Vec<_>, Vec<_>) = all.iter().filter(worth).partition(|c| c.type_ == conditions::READY);
+    let alone = ready.into_iter().filter(|ready| !others.iter().any(|other| other.reason == ready.reason));
+    alone.chain(others.iter().copied()).map(|c| problem(object, c)).collect()
+}
+
+fn problem(object: &str, condition: &Condition) -> Problem {
+    Problem { object: object.to_owned(), reason: condition.reason.clone(), message: condition.message.clone() }
+}
+
+impl fmt::Display for Screen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ready = if self.ready { "ready" } else { "not ready" };
+        writeln!(f, "{} ({}): {ready}, {}", self.name, self.hostname, self.reason)?;
+        if !self.image.is_empty() {
+            writeln!(f, "  image      {}", self.image)?;
+        }
+        for (number, shard) in &self.shards {
+            writeln!(f, "  shard {number:<4} {} {}", shard.state, shard.node)?;
+        }
+        for (what, reasons) in [("mailboxes", &self.mailboxes), ("aliases", &self.aliases)] {
+            let reasons: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+            writeln!(f, "  {what:<10} {}", if reasons.is_empty() { "none".to_owned() } else { reasons.join(", ") })?;
+        }
+        for problem in self.problems.iter().take(NAMED) {
+            writeln!(f, "  ! {} {}: {}", problem.object, problem.reason, problem.message)?;
+        }
+        match self.problems.len().saturating_sub(NAMED) {
+            0 => Ok(()),
+            more => writeln!(f, "  ! and {more} more: kubectl get sealpost -o wide"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn condition(type_: &str, status: &str, reason: &str) -> serde_json::Value {
+        json!({"type": type_, "status": status, "reason": reason, "message": format!("about {reason}"),
+            "lastTransitionTime": "2026-01-01T00:00:00Z"})
+    }
+
+    fn server(conditions: &[serde_json::Value]) -> MailServer {
+        let shard = json!({"index": 0, "node": "n1", "conditions": [condition("Ready", "True", "AsDeclared")]});
+        let object = json!({
+            "apiVersion": api::API_VERSION, "kind": "MailServer", "metadata": {"name": "mail"},
+            "spec": {"hostname": "mx.example.org", "domains": []},
+            "status": {"image": "sealpost:1", "shards": [shard], "conditions": conditions},
+        });
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn mailbox(name: &str, server: &str, status: &str, reason: &str) -> Mailbox {
+        let object = json!({
+            "apiVersion": api::API_VERSION, "kind": "Mailbox", "metadata": {"name": name},
+            "spec": {"address": format!("{name}@example.org"), "serverRef": {"name": server}},
+            "status": {"conditions": [condition("Ready", status, reason)]},
+        });
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn one_screen_says_what_there_is_and_what_there_is_to_do() {
+        let server = server(&[
+            condition("Ready", "False", "ShardKeyMissing"),
+            condition("ShardsAvailable", "False", "ShardKeyMissing"),
+            condition("Progressing", "False", "AsDeclared"),
+            condition("CertificatesValid", "True", "SelfSigned"),
+            condition("DirectoryHeld", "True", "RemovalsHeld"),
+        ]);
+        let mailboxes = [
+            mailbox("ann", "mail", "True", "AsDeclared"),
+            mailbox("bob", "mail", "False", "AwaitingOwner"),
+            mailbox("eve", "other", "False", "ServerNotFound"),
+        ];
+        let text = screen(&server, &mailboxes, &[]).to_string();
+        let wanted = "mail (mx.example.org): not ready, ShardKeyMissing
+  image      sealpost:1
+  shard 0    Serves n1
+  mailboxes  1 AsDeclared, 1 AwaitingOwner
+  aliases    none
+  ! mailserver/mail ShardKeyMissing: about ShardKeyMissing
+  ! mailserver/mail SelfSigned: about SelfSigned
+  ! mailserver/mail RemovalsHeld: about RemovalsHeld
+  ! mailbox/bob AwaitingOwner: about AwaitingOwner
+";
+        assert_eq!(text, wanted);
+    }
+
+    #[test]
+    fn a_server_that_nobody_has_looked_at_says_so() {
+        let mut server = server(&[]);
+        server.status = None;
+        let screen = screen(&server, &[], &[]);
+        assert_eq!((screen.ready, screen.reason.as_str()), (false, "NotLookedAt"));
+    }
+}

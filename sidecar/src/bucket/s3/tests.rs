@@ -1,0 +1,330 @@
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
+
+use aws_sdk_s3::types::{
+    DefaultRetention, ObjectLockConfiguration, ObjectLockEnabled, ObjectLockRetentionMode, ObjectLockRule,
+};
+use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns};
+use model::Class;
+
+use super::server::{BUCKET, Server};
+use super::*;
+use crate::bucket::{FilePart, Refusal, conformance, list_all};
+
+/// Every name is one address.
+#[derive(Debug, Clone)]
+pub struct Fixed(pub IpAddr);
+
+impl ResolveDns for Fixed {
+    fn resolve_dns<'a>(&'a self, _name: &'a str) -> DnsFuture<'a> {
+        DnsFuture::ready(Ok(vec![self.0]))
+    }
+}
+
+/// A server's bucket, below a prefix.
+fn below(server: &Server, prefix: &str) -> S3 {
+    with(server, |s3| prefix.clone_into(&mut s3.prefix))
+}
+
+/// A server's bucket, with other settings.
+fn with(server: &Server, change: impl FnOnce(&mut model::backup::S3)) -> S3 {
+    let mut bucket = model::backup::S3 {
+        endpoint: Some(server.endpoint()),
+        bucket: BUCKET.to_owned(),
+        region: "auto".to_owned(),
+        prefix: String::new(),
+        path_style: true,
+        ambient: false,
+    };
+    change(&mut bucket);
+    let mut s3 = S3::new(Settings { bucket, credentials: Some(server.credentials()), ca: None });
+    s3.resolve = Some(Ipv4Addr::LOCALHOST.into());
+    s3
+}
+
+/// A large object: a front, and a file that is kept with it.
+fn large(parts: u64) -> (tempfile::TempDir, Object) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("base");
+    let bytes: Vec<u8> = (0..parts * PART).map(|n| (n % 253) as u8).collect();
+    std::fs::write(&path, &bytes).unwrap();
+    let front = Bytes::from_static(b"a front that shifts every part");
+    let sha256 = Sha256::of_parts(&[&front, &bytes]);
+    let file = Some(FilePart { path, offset: 0, length: bytes.len() as u64 });
+    (folder, Object { front, file, sha256, run: "run-1".to_owned() })
+}
+
+async fn stored(bucket: &S3, key: &str) -> Sha256 {
+    Sha256::of(&bucket.get(key, 0..u64::MAX).await.unwrap())
+}
+
+fn prefixes(server: &Server) -> impl FnMut() -> Box<dyn Bucket> {
+    let mut number = 0;
+    move || {
+        number += 1;
+        Box::new(below(server, &format!("some/prefix-{number}")))
+    }
+}
+
+#[tokio::test]
+async fn an_s3_bucket_does_what_every_bucket_must() {
+    let server = Server::start().await;
+    conformance::run(prefixes(&server)).await;
+}
+
+/// `SEALPOST_MINIO` names the executable; docs/testing.md says how to get one.
+#[tokio::test]
+#[ignore = "needs MinIO"]
+async fn minio_does_what_every_bucket_must() {
+    let executable = PathBuf::from(std::env::var_os("SEALPOST_MINIO").expect("SEALPOST_MINIO names the executable"));
+    let server = Server::minio(&executable);
+    let until = std::time::Instant::now() + std::time::Duration::from_mins(1);
+    while below(&server, "waiting").list("", None).await.is_err() {
+        assert!(std::time::Instant::now() < until, "MinIO does not answer");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    conformance::run(prefixes(&server)).await;
+    one_of_sixteen(&below(&server, "race")).await;
+    virtual_host(&server).await;
+    let (_folder, object) = large(3);
+    let bucket = below(&server, "large");
+    assert_eq!(bucket.put_if_absent("a/base", &object).await.unwrap(), Put::Stored);
+    assert_eq!(bucket.put_if_absent("a/base", &object).await.unwrap(), Put::Same);
+    assert_eq!(stored(&bucket, "a/base").await, object.sha256);
+    locked(&server).await;
+    server.set_secret(false);
+    assert!(matches!(bucket.head("a/base").await, Err(BucketError::Refused { refusal: Refusal::Denied, .. })));
+}
+
+/// A bucket that keeps every version of every object for a day takes what others take.
+async fn locked(server: &Server) {
+    let bucket = with(server, |s3| "locked".clone_into(&mut s3.bucket));
+    let client = bucket.client().await.unwrap();
+    client.create_bucket().bucket("locked").object_lock_enabled_for_bucket(true).send().await.unwrap();
+    let retention = DefaultRetention::builder().mode(ObjectLockRetentionMode::Compliance).days(1).build();
+    let rule = ObjectLockRule::builder().default_retention(retention).build();
+    let lock = ObjectLockConfiguration::builder().object_lock_enabled(ObjectLockEnabled::Enabled).rule(rule).build();
+    client.put_object_lock_configuration().bucket("locked").object_lock_configuration(lock).send().await.unwrap();
+    let (_folder, large) = large(1);
+    for (key, object) in [("a/small", &Object::of_bytes("x", "run-1")), ("a/large", &large)] {
+        assert_eq!(bucket.put_if_absent(key, object).await.unwrap(), Put::Stored);
+        assert_eq!(bucket.put_if_absent(key, object).await.unwrap(), Put::Same);
+        bucket.delete(&[key.to_owned()]).await.unwrap();
+        assert_eq!(bucket.head(key).await.unwrap(), None, "hidden, not gone");
+    }
+    let versions = client.list_object_versions().bucket("locked").prefix("a/").send().await.unwrap();
+    assert_eq!(versions.versions().len(), 2, "{versions:?}");
+}
+
+async fn one_of_sixteen(bucket: &S3) {
+    let objects: Vec<_> = (0..16).map(|n| Object::of_bytes(format!("writer {n}"), &format!("run-{n}"))).collect();
+    let mut left: Vec<_> = objects.iter().collect();
+    let mut won = 0;
+    // A server may tell some of them that it cannot decide now.
+    while !left.is_empty() {
+        let writes = left.iter().map(|object| bucket.put_if_absent("a/key", object));
+        let ends = futures_util::future::join_all(writes).await;
+        let mut again = Vec::new();
+        for (object, end) in left.iter().zip(ends) {
+            match end {
+                Ok(_) => won += 1,
+                Err(BucketError::Conflict { .. }) => {}
+                Err(error) if error.class() == Class::Transient => again.push(*object),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        left = again;
+    }
+    assert_eq!(won, 1);
+}
+
+async fn virtual_host(server: &Server) {
+    let bucket = with(server, |s3| s3.path_style = false);
+    let object = Object::of_bytes("by name", "run-1");
+    assert_eq!(bucket.put_if_absent("by/name", &object).await.unwrap(), Put::Stored);
+    assert_eq!(below(server, "").get("by/name", 3..10).await.unwrap(), "name");
+    assert_eq!(list_all(&bucket, "by/").await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_bucket_can_be_part_of_the_host_name() {
+    virtual_host(&Server::start().await).await;
+}
+
+#[tokio::test]
+async fn of_sixteen_writers_of_a_key_one_wins() {
+    one_of_sixteen(&below(&Server::start().await, "race")).await;
+}
+
+#[tokio::test]
+async fn a_large_object_goes_on_where_it_broke_off() {
+    let server = Server::start().await;
+    let (_folder, object) = large(3);
+    let bucket = below(&server, "p");
+    server.quirks.parts_before.store(2, Relaxed);
+    server.quirks.parts_failing.store(1, Relaxed);
+    let broken = bucket.put_if_absent("a/base", &object).await.unwrap_err();
+    assert_eq!(broken.class(), Class::Transient, "{broken}");
+    assert_eq!(bucket.head("a/base").await.unwrap(), None);
+    assert_eq!(bucket.put_if_absent("a/base", &object).await.unwrap(), Put::Stored);
+    assert_eq!(server.quirks.parts_seen.load(Relaxed), 5, "four parts, one of them twice");
+    assert_eq!(stored(&bucket, "a/base").await, object.sha256);
+    assert_eq!(bucket.put_if_absent("a/base", &object).await.unwrap(), Put::Same);
+    assert_eq!(server.quirks.parts_seen.load(Relaxed), 5, "what is there is not sent");
+    let (_other, mut other) = large(2);
+    other.run = "run-2".to_owned();
+    let conflict = bucket.put_if_absent("a/base", &other).await;
+    assert!(matches!(&conflict, Err(BucketError::Conflict { run: Some(run), .. }) if run == "run-1"), "{conflict:?}");
+    assert!(server.quirks.uploads.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_large_object_that_changes_or_is_forgotten_begins_anew() {
+    let server = Server::start().await;
+    let (folder, object) = large(2);
+    let bucket = below(&server, "p");
+    server.quirks.parts_before.store(1, Relaxed);
+    server.quirks.parts_failing.store(1, Relaxed);
+    bucket.put_if_absent("a/base", &object).await.unwrap_err();
+    // The file is another one for a moment: nothing of it may end up in the object.
+    let path = folder.path().join("base");
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, vec![0; whole.len()]).unwrap();
+    assert!(matches!(bucket.put_if_absent("a/base", &object).await, Err(BucketError::Changed { .. })));
+    assert!(server.quirks.uploads.lock().unwrap().is_empty(), "what is wrong is aborted");
+    std::fs::write(&path, &whole).unwrap();
+    server.quirks.parts_before.store(1, Relaxed);
+    server.quirks.parts_failing.store(1, Relaxed);
+    bucket.put_if_absent("a/base", &object).await.unwrap_err();
+    server.quirks.uploads.lock().unwrap().clear();
+    assert_eq!(bucket.put_if_absent("a/base", &object).await.unwrap_err().class(), Class::Transient);
+    assert_eq!(bucket.put_if_absent("a/base", &object).await.unwrap(), Put::Stored);
+    assert_eq!(stored(&bucket, "a/base").await, object.sha256);
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_was_lost_is_found_again() {
+    let server = Server::start().await;
+    let bucket = below(&server, "p");
+    let small = Object::of_bytes("small", "run-1");
+    assert_eq!(bucket.fencing().await.unwrap(), Fencing::Strong);
+    server.quirks.put_lies.store(true, Relaxed);
+    assert_eq!(bucket.put_if_absent("a/small", &small).await.unwrap_err().class(), Class::Transient);
+    assert_eq!(bucket.put_if_absent("a/small", &small).await.unwrap(), Put::Same);
+    let (_folder, object) = large(1);
+    server.quirks.complete_lies.store(true, Relaxed);
+    assert_eq!(bucket.put_if_absent("a/base", &object).await.unwrap_err().class(), Class::Transient);
+    assert_eq!(bucket.put_if_absent("a/base", &object).await.unwrap(), Put::Same);
+    assert_eq!(server.quirks.parts_seen.load(Relaxed), 2, "nothing is sent twice");
+}
+
+#[tokio::test]
+async fn uploads_that_nobody_will_end_are_swept_and_others_are_not() {
+    let server = Server::start().await;
+    let (_folder, object) = large(1);
+    let (gone, here) = (below(&server, "p"), below(&server, "p"));
+    for (bucket, keys) in [(&gone, ["a/1", "a/2", "a/3"].as_slice()), (&here, &["a/4"])] {
+        for key in keys {
+            server.quirks.parts_failing.store(1, Relaxed);
+            bucket.put_if_absent(key, &object).await.unwrap_err();
+        }
+    }
+    assert_eq!(here.sweep(Timestamp::now() - jiff::SignedDuration::from_hours(1)).await.unwrap(), 0, "they are young");
+    let later = Timestamp::now() + jiff::SignedDuration::from_secs(2);
+    assert_eq!(below(&server, "q").sweep(later).await.unwrap(), 0, "they are below another prefix");
+    assert_eq!(here.sweep(later).await.unwrap(), 3);
+    assert_eq!(here.put_if_absent("a/4", &object).await.unwrap(), Put::Stored);
+    assert!(server.quirks.uploads.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn credentials_that_are_renewed_in_their_files_are_used_at_once() {
+    let server = Server::start().await;
+    let bucket = below(&server, "p");
+    fill(&bucket).await.unwrap();
+    server.set_secret(false);
+    let error = fill(&bucket).await.unwrap_err();
+    assert!(matches!(error, BucketError::Refused { refusal: Refusal::Denied, .. }), "{error:?}");
+    assert!(error.hint().is_some() && error.class() == Class::Blocked);
+    assert!(!format!("{error} {bucket:?}").contains("something else"), "a secret is shown");
+    server.set_secret(true);
+    fill(&bucket).await.unwrap();
+    std::fs::remove_file(server.credentials().join("accessKeyId")).unwrap();
+    let error = fill(&bucket).await.unwrap_err();
+    assert!(error.to_string().contains("accessKeyId"), "{error}");
+}
+
+async fn fill(bucket: &S3) -> Result<Put, BucketError> {
+    bucket.put_if_absent("a/key", &Object::of_bytes("x", "run-1")).await
+}
+
+#[tokio::test]
+async fn a_server_of_another_authority_and_a_bucket_that_is_not_there_are_named() {
+    let server = Server::start().await;
+    let ca = server.credentials().join("ca.crt");
+    let good = std::fs::read(&ca).unwrap();
+    let other = Server::start().await;
+    std::fs::copy(other.credentials().join("ca.crt"), &ca).unwrap();
+    let bucket = below(&server, "p");
+    let error = fill(&bucket).await.unwrap_err();
+    assert!(error.class() == Class::Transient && error.to_string().contains("certificate"), "{error}");
+    std::fs::write(&ca, "no certificate").unwrap();
+    let error = fill(&bucket).await.unwrap_err();
+    assert!(matches!(error, BucketError::Refused { refusal: Refusal::Other, .. }), "{error}");
+    std::fs::write(&ca, good).unwrap();
+    fill(&bucket).await.unwrap();
+    let absent = with(&server, |s3| "other".clone_into(&mut s3.bucket));
+    for error in [fill(&absent).await.unwrap_err(), absent.list("", None).await.unwrap_err()] {
+        assert!(matches!(error, BucketError::Refused { refusal: Refusal::NoBucket, .. }), "{error}");
+    }
+    assert!(bucket.describe().starts_with(&format!("s3://{BUCKET}/p at https://")));
+}
+
+#[tokio::test]
+async fn without_conditional_writes_a_key_is_looked_at_first_and_that_is_said() {
+    for refused in [true, false] {
+        let server = Server::start().await;
+        let quirk = if refused { &server.quirks.no_conditions } else { &server.quirks.ignores_conditions };
+        quirk.store(true, Relaxed);
+        let bucket = below(&server, "p");
+        assert_eq!(bucket.fencing().await.unwrap(), Fencing::Weak);
+        assert_eq!(fill(&bucket).await.unwrap(), Put::Stored);
+        assert_eq!(fill(&bucket).await.unwrap(), Put::Same);
+        let other = bucket.put_if_absent("a/key", &Object::of_bytes("y", "run-2")).await;
+        assert!(matches!(other, Err(BucketError::Conflict { .. })), "{other:?}");
+        let (_folder, object) = large(1);
+        assert_eq!(bucket.put_if_absent("a/base", &object).await.unwrap(), Put::Stored);
+        assert_eq!(list_all(&bucket, "").await.unwrap().len(), 2, "the probe is not shown");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_knows_conditions_only_for_small_objects_takes_large_ones_too() {
+    let server = Server::start().await;
+    server.quirks.no_final_conditions.store(true, Relaxed);
+    let bucket = below(&server, "p");
+    let (_folder, object) = large(1);
+    assert_eq!(bucket.put_if_absent("a/base", &object).await.unwrap_err().class(), Class::Transient);
+    assert_eq!(bucket.put_if_absent("a/base", &object).await.unwrap(), Put::Stored);
+    assert_eq!(server.quirks.parts_seen.load(Relaxed), 2, "nothing is sent twice");
+    assert_eq!(bucket.fencing().await.unwrap(), Fencing::Strong, "owner markers are small");
+    let other = bucket.put_if_absent("a/base", &Object::of_bytes("y", "run-2")).await;
+    assert!(matches!(other, Err(BucketError::Conflict { .. })), "{other:?}");
+}
+
+#[tokio::test]
+async fn many_objects_of_somebody_else_hide_none_of_ours() {
+    let server = Server::start().await;
+    let folder = server.folder().join("p");
+    std::fs::create_dir_all(&folder).unwrap();
+    for n in 0..=PAGE {
+        std::fs::write(folder.join(format!("no key of ours {n}")), "x").unwrap();
+    }
+    let bucket = below(&server, "p");
+    for key in ["a/key", "z/key"] {
+        bucket.put_if_absent(key, &Object::of_bytes("x", "run-1")).await.unwrap();
+    }
+    let keys: Vec<String> = list_all(&bucket, "").await.unwrap().into_iter().map(|entry| entry.key).collect();
+    assert_eq!(keys, ["a/key", "z/key"]);
+}
