@@ -48,6 +48,12 @@ pub fn have(program: &str) -> bool {
     needed(there, &format!("{program} is not installed"))
 }
 
+/// True where `swaks` is there and speaks TLS, for which it needs a Perl module that it does not bring; as [`have`].
+pub fn have_swaks_with_tls() -> bool {
+    let module = Command::new("perl").args(["-MNet::SSLeay", "-e", "1"]).output();
+    have("swaks") && needed(module.is_ok_and(|ran| ran.status.success()), "swaks has no TLS: no Net::SSLeay")
+}
+
 /// True where mounts can be made, and what they need is there; as [`have`].
 pub fn have_root(device: &str) -> bool {
     let root = rustix::process::geteuid().is_root();
