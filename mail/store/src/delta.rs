@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::verbs::{Delta, View};
-use model::{FlagSet, FolderId, ModSeq, SessionId, Uid, UidSet};
+use model::{FlagSet, FolderId, Keywords, ModSeq, SessionId, Uid, UidSet};
 use rusqlite::{Connection, params};
 
 use crate::StoreError;
@@ -13,13 +13,22 @@ use crate::state::State;
 
 /// The changes since the view, of the snapshot that the transaction sees.
 pub(crate) fn delta(connection: &Connection, view: &View) -> Result<Delta, StoreError> {
-    let state = State::load(connection)?;
-    let mut delta = Delta { modseq: ModSeq(state.modseq), ..Delta::default() };
-    let Some(folder) = Folder::by_id(connection, view.folder)? else {
-        return Ok(Delta { deleted: true, ..delta });
-    };
-    delta.uidnext = Uid(folder.uidnext);
-    let all = keywords(connection)?;
+    let modseq = ModSeq(State::load(connection)?.modseq);
+    match Folder::by_id(connection, view.folder)? {
+        Some(folder) => changes(connection, view, &folder, keywords(connection)?, modseq),
+        None => Ok(Delta { deleted: true, modseq, ..Delta::default() }),
+    }
+}
+
+/// The same for who knows the folder, all keywords and the last modseq already.
+pub(crate) fn changes(
+    connection: &Connection,
+    view: &View,
+    folder: &Folder,
+    all: Keywords,
+    modseq: ModSeq,
+) -> Result<Delta, StoreError> {
+    let mut delta = Delta { modseq, uidnext: Uid(folder.uidnext), ..Delta::default() };
     if all.0.len() > view.keywords as usize {
         delta.keywords = Some(all);
     }
@@ -28,7 +37,7 @@ pub(crate) fn delta(connection: &Connection, view: &View) -> Result<Delta, Store
     }
     let known = UidSet::range(Uid(1), Uid(view.uidnext.0.saturating_sub(1)));
     // A view from before the last reset, or from a future that was lost, is told everything.
-    if view.since.0 < folder.reset_ms || view.since.0 > state.modseq {
+    if view.since.0 < folder.reset_ms || view.since > modseq {
         changed(connection, view, 0, &mut delta)?;
         delta.vanished = known.minus(&uids_from(connection, folder.id, Uid(1))?);
         return Ok(delta);

@@ -7,7 +7,7 @@ use model::{FlagSet, FolderId, Keywords, ModSeq, SessionId, SystemFlag, Uid, Uid
 use rusqlite::params;
 
 use crate::StoreError;
-use crate::delta::{announce, delta};
+use crate::delta::{announce, changes};
 use crate::done::{Ticket, once};
 use crate::error::refuse;
 use crate::mailbox::Core;
@@ -21,6 +21,10 @@ const MAX_NAME: usize = 100;
 /// The bits of the named flags. Keywords that are not in use yet are made, or left out.
 pub(crate) fn bits(tx: &mut WriteTx<'_>, names: &[String], make: bool) -> Result<u64, StoreError> {
     let mut known = keywords(tx.connection)?;
+    bits_of(tx, &mut known, names, make)
+}
+
+fn bits_of(tx: &mut WriteTx<'_>, known: &mut Keywords, names: &[String], make: bool) -> Result<u64, StoreError> {
     let mut bits = 0;
     for name in names {
         if let Some(flag) = SystemFlag::from_name(name) {
@@ -30,7 +34,7 @@ pub(crate) fn bits(tx: &mut WriteTx<'_>, names: &[String], make: bool) -> Result
         } else if name.eq_ignore_ascii_case("\\Recent") {
             // RFC 3501 section 2.3.2: clients cannot alter it; the rest of the list is meant all the same.
         } else if make {
-            bits |= keyword(tx, &mut known, name)?;
+            bits |= keyword(tx, known, name)?;
         }
     }
     Ok(bits)
@@ -71,12 +75,16 @@ pub(crate) async fn store(core: &Arc<Core>, session: SessionId, store: Store) ->
 
 fn apply(tx: &mut WriteTx<'_>, store: &Store) -> Result<Answer, StoreError> {
     tx.check_writable()?;
-    let delta = delta(tx.connection, &store.view)?;
-    let mut stored = Stored { modseq: delta.modseq, delta, rows: FlagRows::default(), modified: UidSet::new() };
+    let modseq = ModSeq(tx.state.modseq);
+    let mut stored = Stored { modseq, delta: Delta::default(), rows: FlagRows::default(), modified: UidSet::new() };
     let Some(folder) = Folder::by_id(tx.connection, store.view.folder)? else {
+        stored.delta = Delta { deleted: true, modseq, ..Delta::default() };
         return Ok(Answer::Stored(stored));
     };
-    let bits = bits(tx, &store.flags, store.mode != StoreMode::Remove)?;
+    // A session has to know the keywords it has just made.
+    let mut known = keywords(tx.connection)?;
+    let bits = bits_of(tx, &mut known, &store.flags, store.mode != StoreMode::Remove)?;
+    stored.delta = changes(tx.connection, &store.view, &folder, known, modseq)?;
     let mut rows = placements(tx.connection, folder.id, &store.uids)?;
     if let Some(limit) = store.unchanged_since {
         let (fresh, stale): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.modseq <= limit.0);
@@ -93,17 +101,7 @@ fn apply(tx: &mut WriteTx<'_>, store: &Store) -> Result<Answer, StoreError> {
         stored.rows.push(Uid(row.uid), FlagSet(row.flags), ModSeq(row.modseq));
     }
     stored.modseq = ModSeq(tx.state.modseq);
-    tell_keywords(tx, store, &mut stored.delta)?;
     Ok(Answer::Stored(stored))
-}
-
-/// A session has to know the keywords it has just made.
-fn tell_keywords(tx: &WriteTx<'_>, store: &Store, delta: &mut Delta) -> Result<(), StoreError> {
-    let all = keywords(tx.connection)?;
-    if all.0.len() > store.view.keywords as usize {
-        delta.keywords = Some(all);
-    }
-    Ok(())
 }
 
 /// What becomes of flags.

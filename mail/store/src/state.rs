@@ -13,7 +13,7 @@ use crate::error::refuse;
 pub(crate) const RESERVE: u64 = 65_536;
 
 /// The row of `state`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct State {
     /// Transactions committed since the file was made.
     pub commits: u64,

@@ -97,8 +97,8 @@ pub(crate) struct Writer {
     noter: Noter,
     /// Of the connection.
     tail: Option<Tail>,
-    /// The commit number of the file, when it was last open.
-    commits: u64,
+    /// The counters of the file, when it was last open: nobody else writes them.
+    state: State,
     /// `synchronous` as it is set now.
     full: bool,
     /// The volume failed; see the module's last invariant.
@@ -117,7 +117,7 @@ pub(crate) struct Committed {
 impl Writer {
     /// A closed one.
     pub fn new(noter: Noter) -> Self {
-        Self { connection: None, noter, tail: None, commits: 0, full: false, distrusted: false }
+        Self { connection: None, noter, tail: None, state: State::default(), full: false, distrusted: false }
     }
 
     /// Opens the file, migrates it, and repairs what a crash left.
@@ -138,9 +138,9 @@ impl Writer {
         self.full = true;
         restored::settle(&connection, path)?;
         recover(&connection)?;
-        self.commits = State::load(&connection)?.commits;
+        self.state = State::load(&connection)?;
         if let Some(frame) = tail.committed() {
-            tail.tell(&self.noter, frame, self.commits);
+            tail.tell(&self.noter, frame, self.state.commits);
         }
         (self.connection, self.tail) = (Some(connection), Some(tail));
         Ok(())
@@ -148,7 +148,7 @@ impl Writer {
 
     /// The commit number of the file: of the last commit, as far as this process knows.
     pub fn commits(&self) -> u64 {
-        self.commits
+        self.state.commits
     }
 
     /// The connection, while the file is open.
@@ -159,7 +159,7 @@ impl Writer {
     /// Where the WAL ends, and the commit number there.
     pub fn end(&self, path: &Path) -> Result<(WalPosition, u64), StoreError> {
         let connection = self.connection.as_ref().ok_or(StoreError::Stopped)?;
-        Ok((wal::end(connection, path)?, self.commits))
+        Ok((wal::end(connection, path)?, self.state.commits))
     }
 
     /// Closes the file.
@@ -175,13 +175,15 @@ impl Writer {
             Ok(committed) => return (committed, members),
             Err(error) => {
                 self.abandon(&error);
+                // What was not synced before is not synced now.
+                let nothing = Committed { hint: None, unsynced: self.state.unsynced };
                 if alone {
                     if let Some(only) = members.first_mut() {
                         only.1 = Some(error);
                     }
-                    return (Committed::default(), members);
+                    return (nothing, members);
                 }
-                Committed::default()
+                nothing
             }
         };
         // Members that were refused have their answer; the others lost their transaction, not their chance.
@@ -204,7 +206,7 @@ impl Writer {
             // Left open by a member that panicked.
             connection.execute_batch("ROLLBACK")?;
         }
-        let before = State::load(connection)?;
+        let before = self.state;
         // Unsynced modseqs need the mark and room below the ceiling, both synced before.
         let marked = before.unsynced && before.ceiling > before.modseq + 2 * members.len() as u64;
         let full = wanted == Durability::Full || (wanted == Durability::Soon && !marked);
@@ -235,7 +237,7 @@ impl Writer {
         files::fault::point("store.commit.before");
         connection.execute_batch("COMMIT")?;
         files::fault::point("store.commit.after");
-        self.commits = state.commits;
+        self.state = state;
         self.tell();
         let hint = hint(before, state, touched);
         Ok(Committed { hint, unsynced: state.unsynced })
@@ -245,14 +247,14 @@ impl Writer {
     fn tell(&mut self) {
         let Some(tail) = &mut self.tail else { return };
         if let Some(frame) = tail.committed() {
-            tail.tell(&self.noter, frame, self.commits);
+            tail.tell(&self.noter, frame, self.state.commits);
         }
     }
 
     /// Folds the WAL in. Answers `false` where readers were in the way or the file is closed.
     pub fn fold(&mut self, path: &Path, copied: bool) -> Result<bool, StoreError> {
         let Some(connection) = &self.connection else { return Ok(false) };
-        wal::fold(connection, path, self.commits, copied)
+        wal::fold(connection, path, self.state.commits, copied)
     }
 
     /// Ends a transaction that failed, and the trust in a volume that failed.
@@ -286,9 +288,13 @@ pub(crate) type Jobs = Vec<Box<dyn Job>>;
 /// Jobs of a group, with the failure of those that failed.
 pub(crate) type Answers = Vec<(Box<dyn Job>, Option<StoreError>)>;
 
-/// Runs every member in a savepoint; an error of this function means that the transaction is lost.
+/// Runs every member in a savepoint; an error of this function means that the transaction is lost. One that is alone needs
+/// none: what it loses is the transaction.
 fn run_members(tx: &mut WriteTx<'_>, members: &mut Answers) -> Result<(), StoreError> {
     let connection = tx.connection;
+    if let [(job, None)] = members.as_mut_slice() {
+        return job.run(tx);
+    }
     for (job, failed) in members.iter_mut().filter(|member| member.1.is_none()) {
         let (state, touched) = (tx.state, tx.touched.clone());
         tx.next_member();

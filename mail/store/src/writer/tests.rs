@@ -100,6 +100,25 @@ fn flags_are_marked_as_unsynced_and_a_durable_commit_takes_the_mark_away() {
 }
 
 #[test]
+fn what_waits_for_a_sync_goes_on_waiting_when_a_later_write_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = writer(folder.path());
+    let (flags, _) = Task::job(Durability::Soon, |tx: &mut WriteTx<'_>| {
+        tx.connection.execute("UPDATE folder SET hms = ?", [tx.modseq().0 as i64])?;
+        Ok(())
+    });
+    assert!(run(&mut writer, vec![flags]).unsynced);
+    let before = State::load(writer.connection().unwrap()).unwrap();
+    let (failing, told) = Task::<(), _>::job(Durability::Full, |tx: &mut WriteTx<'_>| {
+        tx.connection.execute("DELETE FROM folder", [])?;
+        Err(StoreError::Stopped)
+    });
+    assert!(run(&mut writer, vec![failing]).unsynced);
+    assert!(told.blocking_recv().unwrap().is_err());
+    assert_eq!(State::load(writer.connection().unwrap()).unwrap(), before);
+}
+
+#[test]
 fn a_member_that_panics_leaves_nothing_behind_and_the_next_write_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = writer(folder.path());
