@@ -45,8 +45,12 @@ pub fn run() -> anyhow::Result<()> {
 /// The PrometheusRule of `config/monitoring`, by path.
 pub fn manifest(head: &str) -> anyhow::Result<(PathBuf, String)> {
     let rules = read(Path::new(ALERTS))?;
-    let rules =
-        rules.lines().filter(|line| !line.starts_with('#')).map(|line| format!("  {line}\n")).collect::<String>();
+    let rules = rules
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| format!("  {line}\n"))
+        .collect::<Vec<_>>()
+        .concat();
     let text = format!(
         "{head}apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: sealpost\n  namespace: sealpost-system\n  labels:\n    app.kubernetes.io/name: sealpost-operator\nspec:\n{rules}"
     );

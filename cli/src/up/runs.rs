@@ -39,21 +39,13 @@ pub fn recall(
     let mut present = Known::new();
     for object in all.iter_mut().filter(|object| is_run(object)) {
         let reference = object.reference().to_string();
-        let next = match known.get(&reference) {
-            Some(value) => {
-                let before = objects::object(&reference, value)?;
-                if let Some(problem) = api::validate_change(&before, object).into_iter().next() {
-                    let api::Problem { path, message, hint } = problem;
-                    recalled
-                        .findings
-                        .push(format!("{reference}: {path}: {message}; {hint} (this one stays as it was)"));
-                }
-                before
-            }
-            None => {
-                recalled.news = true;
-                first_seen(object, mint(), now)
-            }
+        let next = if let Some(value) = known.get(&reference) {
+            let before = objects::object(&reference, value)?;
+            recalled.findings.extend(edited(&reference, &before, object));
+            before
+        } else {
+            recalled.news = true;
+            first_seen(object, mint(), now)
         };
         let value = next.encode().transpose()?.unwrap_or_default();
         present.insert(reference, value);
@@ -92,6 +84,14 @@ pub fn hear(
 /// The status of each, as a cluster would show it.
 pub fn statuses(known: &Known) -> BTreeMap<String, Value> {
     known.iter().map(|(reference, object)| (reference.clone(), object["status"].clone())).collect()
+}
+
+/// What is told of a spec that was edited.
+fn edited(reference: &str, before: &Object, object: &Object) -> Option<String> {
+    let problem = api::validate_change(before, object).into_iter().next();
+    problem.map(|api::Problem { path, message, hint }| {
+        format!("{reference}: {path}: {message}; {hint} (this one stays as it was)")
+    })
 }
 
 fn is_run(object: &Object) -> bool {
