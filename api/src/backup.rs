@@ -5,6 +5,7 @@
 //! * A mailbox whose object is gone keeps what it had.
 //! * Credentials do not pass here: a policy's name is all that goes on.
 
+mod course;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,8 @@ use crate::conditions::{BACKUP_CONFIGURED, READY, SUCCEEDED};
 use crate::object::{Object, declared};
 use crate::run::RestoreMode;
 use crate::{BackupPolicySpec, LocalRef, MailServer, Mailbox, MailboxRestore, run};
+
+pub use course::{Heard, run_id, run_status};
 
 /// What [`policies`] decides.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -5,7 +5,8 @@
 //! * [`load`] reads manifests from files, with errors that name file, line, field and remedy.
 //! * [`validate`] is the authority on what an object may say; the schema's CEL rules say the same where they can.
 //! * [`world`] reduces objects to what routing needs; [`compile`] turns that and the bindings into a plan. Both are pure.
-//! * [`policies`] and [`runs`] tell each shard what becomes of its mailboxes in the bucket. Pure too.
+//! * [`policies`] and [`runs`] tell each shard what becomes of its mailboxes in the bucket; [`run_status`] what became of a run.
+//!   Pure too.
 //! * [`conditions`] is the vocabulary of status.
 //!
 //! Start with [`load`] and [`compile`]: `sealpost up` and the operator do nothing else to decide.
@@ -31,7 +32,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 
 pub use alias::{Alias, AliasSpec, AliasStatus, AliasTarget, Reject, Webhook};
-pub use backup::{Backups, Runs, Unassigned, policies, runs};
+pub use backup::{Backups, Heard, Runs, Unassigned, policies, run_id, run_status, runs};
 pub use common::{LocalRef, condition};
 pub use compile::compile;
 pub use error::{Invalid, ManifestError};

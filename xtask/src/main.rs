@@ -5,6 +5,7 @@ mod docs;
 mod generate;
 mod install;
 mod layers;
+mod observe;
 mod reference;
 mod rules;
 mod sizes;
@@ -32,7 +33,8 @@ fn run(args: &[&str]) -> anyhow::Result<()> {
         ["gen", "--check"] => generate::run(generate::Mode::Check),
         ["docs"] => docs::run(),
         ["rules"] => rules::run(),
+        ["observe"] => observe::run(),
         ["ci"] => ci::run(),
-        _ => anyhow::bail!("usage: cargo xtask layers | sizes | gen [--check] | docs | rules | ci"),
+        _ => anyhow::bail!("usage: cargo xtask layers | sizes | gen [--check] | docs | rules | observe | ci"),
     }
 }

@@ -10,6 +10,7 @@ mod plane;
 mod ports;
 mod reconcile;
 mod restore;
+mod runs;
 mod serve;
 mod state;
 mod status;
@@ -152,6 +153,7 @@ async fn answer(ask: Ask, reconciler: &mut Reconciler, plane: &Plane, current: b
             status.findings.clone_from(&reconciler.findings);
             status.backups.clone_from(&reconciler.backups);
             status.runs = reconciler.runs();
+            status.declared_runs = runs::statuses(&reconciler.memory.declared_runs);
             Told::Status(status)
         }
         Ask::Awaiting(address) => {

@@ -87,7 +87,8 @@ pub fn delete(
     Ok(reference)
 }
 
-fn object(reference: &str, value: &Value) -> anyhow::Result<Object> {
+/// An object that was remembered.
+pub fn object(reference: &str, value: &Value) -> anyhow::Result<Object> {
     let kind = reference.split('/').next().unwrap_or_default();
     let Some(object) = Object::decode(kind, value) else {
         bail!("world.json remembers {reference}, which this version does not know");

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use api::conditions::reason;
 use api::{KeySource, Object, Seen};
+use control::RunAssignment;
 use control::operator::{Push, Wanted};
 use control::report::{PolicyReport, Report, RunReport};
 use jiff::Timestamp;
@@ -18,6 +18,7 @@ use operator::ShardClient;
 use super::objects::{self, Objects};
 use super::pki::{self, Public};
 use super::restore::{self, Asked};
+use super::runs;
 use super::state::{Memory, StateDir};
 use super::status;
 use crate::control::Wish;
@@ -41,6 +42,8 @@ pub struct Reconciler {
     wanted: Option<(BootId, Wanted)>,
     /// What its sidecar says of restores, by id.
     reports: BTreeMap<String, RunReport>,
+    /// What is the matter with declared runs themselves.
+    of_runs: Vec<String>,
     told: BTreeSet<String>,
     /// What mail clients see.
     pub public: Public,
@@ -72,6 +75,7 @@ impl Reconciler {
             pushed: None,
             wanted: None,
             reports: BTreeMap::new(),
+            of_runs: Vec::new(),
             backups: BTreeMap::new(),
             told: BTreeSet::new(),
             public: Public::default(),
@@ -137,7 +141,8 @@ impl Reconciler {
         let status = shard.status().await?;
         self.of_shard.clone_from(&status.findings);
         let keyed: BTreeSet<MailboxId> = status.mailboxes.iter().filter(|m| m.keyed).map(|m| m.id).collect();
-        let objects = objects::merge(self.declared.clone(), &mut self.memory.objects)?;
+        let mut objects = objects::merge(self.declared.clone(), &mut self.memory.objects)?;
+        self.recall_runs(&mut objects)?;
         self.public = pki::public(&self.state, objects::server(&objects.all)?, &objects.all)?;
         let plan = self.compile(&objects, &keyed)?;
         let mut changed = self.push(shard, &plan, status.generation).await?;
@@ -147,6 +152,7 @@ impl Reconciler {
         let faults = status.mailboxes.iter().filter_map(|m| Some((m.id, m.fault.clone()?))).collect();
         self.observe(&plan, &objects, &keyed, &waiting, &faults);
         self.hear(status.sidecar.report.as_ref());
+        self.follow_runs(&plan, &objects)?;
         Ok(changed)
     }
 
@@ -159,10 +165,35 @@ impl Reconciler {
         let policies = found.shards.remove(&ShardId(0)).unwrap_or_default().into_folders(&self.state.path("bucket"));
         let now = Timestamp::now();
         self.memory.runs.retain(|asked| asked.is_remembered(now));
-        let wanted = (boot, Wanted { policies, runs: restore::assignments(&self.memory.runs) });
+        let mut declared = api::runs(server, &objects.all, &plan.bindings, now).shards;
+        let declared = declared.remove(&ShardId(0)).unwrap_or_default();
+        let declared = declared.into_iter().map(|run| RunAssignment { run, executor: restore::EXECUTOR.to_owned() });
+        let runs = restore::assignments(&self.memory.runs).into_iter().chain(declared).collect();
+        let wanted = (boot, Wanted { policies, runs });
         if self.wanted.as_ref() != Some(&wanted) {
             shard.want(&wanted.1).await?;
             self.wanted = Some(wanted);
+        }
+        Ok(())
+    }
+
+    /// Puts what is known of declared runs into their objects; a new one is on disk before anybody hears of it.
+    fn recall_runs(&mut self, objects: &mut Objects) -> anyhow::Result<()> {
+        let mint = || data_encoding::HEXLOWER.encode(&crypto::random::<16>());
+        let recalled = runs::recall(&mut objects.all, &mut self.memory.declared_runs, Timestamp::now(), mint)?;
+        self.of_runs = recalled.findings;
+        if recalled.news {
+            self.state.remember(&self.memory)?;
+        }
+        Ok(())
+    }
+
+    /// Writes down how declared runs fare.
+    fn follow_runs(&mut self, plan: &Plan, objects: &Objects) -> anyhow::Result<()> {
+        let now = Timestamp::now();
+        let nowhere = api::runs(objects::server(&objects.all)?, &objects.all, &plan.bindings, now).unassigned;
+        if runs::hear(&mut self.memory.declared_runs, &nowhere, &self.reports, now)? {
+            self.state.remember(&self.memory)?;
         }
         Ok(())
     }
@@ -343,7 +374,8 @@ impl Reconciler {
                 "waiting mail of {address} cannot be read, and none is taken: {fault}\n  see the log of the primary"
             )
         });
-        let known = self.warnings.iter().chain(&self.of_shard).chain(&self.public.finding).cloned();
+        let known =
+            self.warnings.iter().chain(&self.of_shard).chain(&self.public.finding).chain(&self.of_runs).cloned();
         self.findings = known.chain(orphaned).chain(faults).chain(findings).collect();
         self.findings.extend(copies(&self.memory.server, objects, &plan.bindings));
     }
@@ -360,21 +392,12 @@ impl Reconciler {
     }
 }
 
-/// What is wrong with references to policies and mailboxes, and what is declared in vain.
+/// What is wrong with references to policies and mailboxes.
 fn copies(id: &ServerId, objects: &Objects, bindings: &Bindings) -> Vec<String> {
     // `up` does not run without a MailServer.
     let Ok(server) = objects::server(&objects.all) else { return Vec::new() };
     let policies = api::policies(server, id, &objects.all, bindings, &BTreeMap::new());
     let runs = api::runs(server, &objects.all, bindings, Timestamp::now()).unassigned;
     let runs = runs.iter().map(|run| format!("{}: {}: {}", run.object, run.reason, run.message));
-    let idle = objects.all.iter().filter_map(|object| {
-        let message = match object {
-            Object::MailboxBackup(_) | Object::MailboxRestore(_) => {
-                "`sealpost up` carries out no declared runs: use `sealpost backup` and `sealpost restore`; every change is archived anyway"
-            }
-            _ => return None,
-        };
-        Some(format!("{}: {}: {message}", object.reference(), reason::NOT_SUPPORTED))
-    });
-    policies.findings.iter().map(ToString::to_string).chain(runs).chain(idle).collect()
+    policies.findings.iter().map(ToString::to_string).chain(runs).collect()
 }

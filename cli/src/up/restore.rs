@@ -13,7 +13,7 @@ use super::status;
 use crate::control::{Source, Wish};
 
 /// Who carries runs out; there is one sidecar.
-const EXECUTOR: &str = "sidecar-0";
+pub const EXECUTOR: &str = "sidecar-0";
 /// A run is remembered for so long after its deadline, for those who look at its end.
 const TOLD_FOR: SignedDuration = SignedDuration::from_hours(1);
 

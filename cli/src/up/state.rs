@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <state>/lock           held while `up` runs
-//! <state>/world.json     server id, directory generation, bindings, orphaned objects
+//! <state>/world.json     server id, directory generation, bindings, orphaned objects, runs
 //! <state>/pki/           development CAs and certificates
 //! <state>/keys/          shard keys, server secret, key bundles of mailboxes
 //! <state>/shard-0/       the volume of primary 0
@@ -20,6 +20,7 @@ use model::{Bindings, Generation, ServerId};
 use serde::{Deserialize, Serialize};
 
 use super::restore::Asked;
+use super::runs;
 
 /// The folder, locked for this process.
 pub struct StateDir {
@@ -44,6 +45,9 @@ pub struct Memory {
     /// Restores that were asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<Asked>,
+    /// Declared runs, with their uid and status.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub declared_runs: runs::Known,
 }
 
 impl StateDir {
@@ -98,6 +102,7 @@ impl StateDir {
                 bindings: Bindings::default(),
                 objects: BTreeMap::new(),
                 runs: Vec::new(),
+                declared_runs: runs::Known::new(),
             },
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };

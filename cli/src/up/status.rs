@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// State of a running `up`. Other programs rely on `ready`, `endpoints` and `pids`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -22,6 +23,9 @@ pub struct Status {
     /// Restores that were asked for within the last hours.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<control::report::RunReport>,
+    /// The status of each declared MailboxBackup and MailboxRestore, by kind and name.
+    #[serde(default, rename = "declaredRuns", skip_serializing_if = "BTreeMap::is_empty")]
+    pub declared_runs: BTreeMap<String, Value>,
     /// What a person should know or do.
     pub findings: Vec<String>,
 }
@@ -69,11 +73,23 @@ impl fmt::Display for Status {
         for run in self.runs.iter().filter(|run| run.succeeded != Some(true)) {
             writeln!(f, "  {:<24} {} {}", format!("run {}", run.id), run.reason, run.message)?;
         }
+        for (reference, status) in &self.declared_runs {
+            writeln!(f, "  {reference:<24} {}", declared(status))?;
+        }
         for finding in &self.findings {
             writeln!(f, "  ! {finding}")?;
         }
         Ok(())
     }
+}
+
+/// `Completed 2026-03-01T03:12:00Z: ...`, `Running: ...`, `Failed: why; what to do`.
+fn declared(status: &Value) -> String {
+    let said = |field: &str| status["conditions"][0][field].as_str().unwrap_or_default();
+    let completed = status["completionTime"].as_str().map_or_else(String::new, |time| format!(" {time}"));
+    let (failed, message) = (said("status") == "False", said("message"));
+    let message = if failed { message.replace("; ", "\n      ") } else { message.to_owned() };
+    format!("{}{completed}: {message}", said("reason"))
 }
 
 /// `, last snapshot 2026-03-01T03:12:00Z, next 2026-03-02T03:12:00Z, 3 wait, verified 2026-03-01T05:00:00Z`, as far as there is

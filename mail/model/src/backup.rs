@@ -1,6 +1,7 @@
 //! What should be backed up where: the values that operator, primary and sidecar pass on. Credentials are never in them; a
 //! sidecar finds those of a policy under its name in a folder of its own.
 
+mod report;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +12,8 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use report::RunReport;
 
 use crate::cron::{Cron, CronError};
 use crate::{IdError, MailboxId, ServerId};

@@ -10,6 +10,12 @@
 
 mod harness;
 
+mod admit_alias;
+mod admit_backuppolicy;
+mod admit_mailbox;
+mod admit_mailboxbackup;
+mod admit_mailboxrestore;
+mod admit_mailserver;
 mod chart;
 mod connections;
 mod first_mail;

@@ -14,6 +14,7 @@ mod certificates;
 mod clients;
 mod corpus;
 mod crashes;
+mod declared_runs;
 mod errors;
 mod export;
 mod first_light;

@@ -1,5 +1,6 @@
 //! The cluster under test, and what people do on it.
 
+pub mod admit;
 mod clients;
 pub mod load;
 mod reach;

@@ -1,0 +1,9 @@
+//! Which Aliases the API server admits.
+
+use crate::harness::admit;
+
+#[test]
+#[ignore = "needs a cluster: tests/e2e/cluster/run"]
+fn the_api_server_admits_every_alias_that_it_should_and_no_other() {
+    admit::check("Alias");
+}

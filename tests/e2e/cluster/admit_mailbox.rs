@@ -1,0 +1,9 @@
+//! Which Mailboxes the API server admits.
+
+use crate::harness::admit;
+
+#[test]
+#[ignore = "needs a cluster: tests/e2e/cluster/run"]
+fn the_api_server_admits_every_mailbox_that_it_should_and_no_other() {
+    admit::check("Mailbox");
+}
