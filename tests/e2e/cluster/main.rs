@@ -10,6 +10,7 @@
 
 mod harness;
 
+mod backups;
 mod chart;
 mod connections;
 mod first_mail;
