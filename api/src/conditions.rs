@@ -101,6 +101,10 @@ pub mod reason {
     pub const POLICY_IN_FORCE: &str = "PolicyInForce";
     /// Neither the Mailbox nor its server names a backup policy.
     pub const NO_POLICY: &str = "NoPolicy";
+    /// Neither a MailServer nor a Mailbox names the backup policy.
+    pub const NOT_IN_USE: &str = "NotInUse";
+    /// The sidecar of a shard has not been heard of for a while: nothing of it is archived.
+    pub const SIDECAR_AWAY: &str = "SidecarAway";
 
     /// The bucket answers and takes writes.
     pub const REACHABLE: &str = "Reachable";

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
 use probes::Health;
@@ -12,6 +13,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Operator, Role};
+
+/// How soon a sidecar begins again that could not work at all.
+const SIDECAR_AGAIN: Duration = Duration::from_secs(10);
 
 /// Serves one shard.
 pub fn primary(role: &Role) -> anyhow::Result<()> {
@@ -29,16 +33,26 @@ pub fn secondary(role: &Role) -> anyhow::Result<()> {
     })
 }
 
-/// Archives the mailboxes of a shard.
+/// Archives the mailboxes of a shard. What keeps it from that keeps nobody else from anything: in a pod the primary is
+/// started only while this process runs.
 pub fn sidecar(role: &Role) -> anyhow::Result<()> {
-    let config = read(&role.config)?;
+    let config: sidecar::process::Config = read(&role.config)?;
     serve(role.supervised, role.probes, |health, stop| async move {
         // It listens nowhere.
         announce(&std::collections::BTreeMap::new());
-        sidecar::run(config, health, stop).await.map_err(|error| {
-            let hint = error.hint().map(|hint| format!("\n  {hint}")).unwrap_or_default();
-            anyhow::anyhow!("{:#}{hint}", anyhow::Error::from(error))
-        })
+        while let Err(error) = sidecar::run(config.clone(), health.clone(), stop.clone()).await {
+            let hint = error.hint().unwrap_or_default();
+            tracing::error!(
+                error = format!("{:#}", anyhow::Error::from(error)),
+                hint,
+                "nothing is archived; trying again"
+            );
+            health.wait("what keeps it from its work");
+            if stop.run_until_cancelled(tokio::time::sleep(SIDECAR_AGAIN)).await.is_none() {
+                break;
+            }
+        }
+        Ok(())
     })
 }
 

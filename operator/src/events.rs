@@ -1,4 +1,4 @@
-//! Events: what `kubectl describe` shows. One for each change of an object's Ready condition.
+//! Events: what `kubectl describe` shows. One for each change of the condition that people wait for: Ready, or Succeeded.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -20,11 +20,11 @@ impl Events {
     }
 
     /// Tells of a condition. An event that cannot be written is lost: the condition says the same.
-    pub async fn ready(&self, object: &ObjectReference, condition: &Condition) {
+    pub async fn tell(&self, object: &ObjectReference, condition: &Condition) {
         let mut note = condition.message.clone();
         note.truncate(note.floor_char_boundary(LONGEST));
         let event = Event {
-            type_: if condition.status == "True" { EventType::Normal } else { EventType::Warning },
+            type_: if condition.status == "False" { EventType::Warning } else { EventType::Normal },
             reason: condition.reason.clone(),
             note: Some(note),
             action: "Reconcile".to_owned(),

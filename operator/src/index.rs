@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use api::{Alias, MailServer, Mailbox};
+use api::{Alias, BackupPolicy, MailServer, Mailbox, MailboxBackup, MailboxRestore};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -161,6 +161,12 @@ pub struct Index {
     pub mailboxes: Kind<Mailbox>,
     /// Routes.
     pub aliases: Kind<Alias>,
+    /// Where copies go.
+    pub policies: Kind<BackupPolicy>,
+    /// Copies to make now.
+    pub backups: Kind<MailboxBackup>,
+    /// Mailboxes to bring back.
+    pub restores: Kind<MailboxRestore>,
     /// Ours: shards.
     pub sets: Kind<StatefulSet>,
     /// Ours: front ends.
@@ -197,7 +203,8 @@ macro_rules! indexed {
 }
 
 indexed! {
-    MailServer: servers, Mailbox: mailboxes, Alias: aliases, StatefulSet: sets, Deployment: deployments,
+    MailServer: servers, Mailbox: mailboxes, Alias: aliases, BackupPolicy: policies, MailboxBackup: backups,
+    MailboxRestore: restores, StatefulSet: sets, Deployment: deployments,
     PersistentVolumeClaim: claims, Pod: pods,
 }
 

@@ -1,7 +1,8 @@
-//! The operator: brings a cluster to what MailServers, Mailboxes and Aliases declare, and says how it went.
+//! The operator: brings a cluster to what MailServers, Mailboxes, Aliases, BackupPolicies and runs declare, and says how it
+//! went.
 //!
 //! Start with [`run`]; then [`server`], the loop of one MailServer. The decisions are pure: [`children`] (what there should
-//! be), `server::directory` (what the shards should know), [`status`] (what people are told), [`lease`] (who leads).
+//! be), `server::directory` (what the shards should know), `server::copies` (what is copied where), [`status`] (what people are told), [`lease`] (who leads).
 //!
 //! Invariants:
 //! * One operator leads, fenced by its Lease and by the directory's epoch.
@@ -12,6 +13,7 @@
 //! * Every task is owned: the end of one that matters ends the process.
 
 pub mod apply;
+mod board;
 pub mod children;
 mod error;
 mod events;
@@ -77,7 +79,8 @@ pub async fn run(config: Config, health: Health, stop: CancellationToken) -> Res
         Some(image) => image,
         None => own_image(&client, &config).await?,
     };
-    let context = Arc::new(Context { client, config, image, watched, events, metrics });
+    let board = std::sync::Mutex::default();
+    let context = Arc::new(Context { client, config, image, watched, events, metrics, board });
     let mut manager = tokio::spawn(manager::run(context, work.clone()));
     let mut holding = Box::pin(election.hold(lead.clone()));
     let ended = tokio::select! {
@@ -113,6 +116,12 @@ fn watch_all(
     tasks.spawn(w.follow::<api::Mailbox>(c, n, false));
     let (w, c, n) = with();
     tasks.spawn(w.follow::<api::Alias>(c, n, false));
+    let (w, c, n) = with();
+    tasks.spawn(w.follow::<api::BackupPolicy>(c, n, false));
+    let (w, c, n) = with();
+    tasks.spawn(w.follow::<api::MailboxBackup>(c, n, false));
+    let (w, c, n) = with();
+    tasks.spawn(w.follow::<api::MailboxRestore>(c, n, false));
     let (w, c, n) = with();
     tasks.spawn(w.follow::<StatefulSet>(c, n, true));
     let (w, c, n) = with();

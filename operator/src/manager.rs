@@ -1,11 +1,12 @@
 //! The owner of all loops: one per MailServer, started and ended as the objects come and go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use api::conditions::reason;
-use api::{Alias, Mailbox};
+use api::{Alias, BackupPolicy, Mailbox};
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde_json::json;
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::index::{Index, Key, is_live};
 use crate::server::{Context, Server, chain};
+use crate::status::run::Seen;
 use crate::status::{self, At, Set};
 use crate::{OperatorError, apply};
 
@@ -53,6 +55,7 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) -> Result<(), O
             let stays = wanted.get(key) == Some(&running.uid);
             if !stays {
                 running.stop.cancel();
+                context.board().remove(key);
             }
             stays
         });
@@ -97,12 +100,69 @@ async fn orphans(context: &Context, namespace: &str) -> Result<(), OperatorError
         let status = api::MailboxStatus { observed_generation: at.generation, conditions, ..before.clone() };
         write(context, namespace, &*mailbox, &before, &status).await?;
     }
+    unused(context, namespace).await?;
+    homeless(context, namespace).await?;
     for alias in aliases {
         let before = alias.status.clone().unwrap_or_default();
         let at = At { generation: alias.metadata.generation, now: Timestamp::now() };
         let conditions = status::conditions(&before.conditions, vec![no_server(&alias.spec.server_ref.name)], at);
         let status = api::AliasStatus { observed_generation: at.generation, conditions };
         write(context, namespace, &*alias, &before, &status).await?;
+    }
+    Ok(())
+}
+
+/// Tells policies that nobody names.
+async fn unused(context: &Context, namespace: &str) -> Result<(), OperatorError> {
+    let unused: Vec<Arc<BackupPolicy>> = {
+        let (index, board) = (context.watched.index(), context.board());
+        let servers = index.servers.of(namespace).filter_map(|server| server.spec.backup_policy_ref.as_ref());
+        let mailboxes = index.mailboxes.of(namespace).filter_map(|mailbox| mailbox.spec.backup_policy_ref.as_ref());
+        let named: BTreeSet<&str> = servers.chain(mailboxes).map(|policy| policy.name.as_str()).collect();
+        let is_used = |policy: &BackupPolicy| {
+            let name = policy.name_any();
+            named.contains(name.as_str()) || !board.of(&(namespace.to_owned(), name)).is_empty()
+        };
+        index.policies.of(namespace).filter(|policy| !is_used(policy)).cloned().collect()
+    };
+    for policy in unused {
+        let at = At { generation: policy.metadata.generation, now: Timestamp::now() };
+        let status = status::policy::unused(policy.status.as_ref(), at);
+        write(context, namespace, &*policy, &policy.status.clone().unwrap_or_default(), &status).await?;
+    }
+    Ok(())
+}
+
+/// Tells runs for which there is no MailServer: no loop looks at them. They wait for one.
+async fn homeless(context: &Context, namespace: &str) -> Result<(), OperatorError> {
+    let message = "there is no MailServer for it in this namespace: make it; the run waits";
+    let seen = Seen::Unassigned(reason::SERVER_NOT_FOUND, message, false);
+    let (backups, restores) = {
+        let index = context.watched.index();
+        let served = |mailbox: &str| {
+            let mailbox = index.mailboxes.get(&(namespace.to_owned(), mailbox.to_owned()));
+            let server = mailbox.map(|mailbox| (namespace.to_owned(), mailbox.spec.server_ref.name.clone()));
+            // Those for mailboxes that do not exist any MailServer tells.
+            server.map_or(index.servers.of(namespace).next().is_some(), |server| index.servers.get(&server).is_some())
+        };
+        let open = |conditions: &[Condition]| {
+            api::condition(conditions, api::conditions::SUCCEEDED).is_none_or(|condition| condition.status == "Unknown")
+        };
+        let backups = index.backups.of(namespace).filter(|o| !served(&o.spec.mailbox_ref.name));
+        let backups = backups.filter(|o| open(&o.status.clone().unwrap_or_default().conditions));
+        let restores = index.restores.of(namespace).filter(|o| !served(&o.spec.target.mailbox_ref.name));
+        let restores = restores.filter(|o| open(&o.status.clone().unwrap_or_default().conditions));
+        (backups.cloned().collect::<Vec<_>>(), restores.cloned().collect::<Vec<_>>())
+    };
+    for object in backups {
+        let at = At { generation: object.metadata.generation, now: Timestamp::now() };
+        let status = status::run::backup(object.status.as_ref(), object.spec.deadline_seconds, seen, at);
+        write(context, namespace, &*object, &object.status.clone().unwrap_or_default(), &status).await?;
+    }
+    for object in restores {
+        let at = At { generation: object.metadata.generation, now: Timestamp::now() };
+        let status = status::run::restore(object.status.as_ref(), object.spec.deadline_seconds, seen, at);
+        write(context, namespace, &*object, &object.status.clone().unwrap_or_default(), &status).await?;
     }
     Ok(())
 }

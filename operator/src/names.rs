@@ -29,6 +29,8 @@ pub const ACCEPT_LOSS: &str = "sealpost.dev/accept-loss";
 pub const WIRE: i32 = 7700;
 /// Probes and metrics of every role.
 pub const PROBES: i32 = 8080;
+/// Probes and metrics of a sidecar, which has its primary's addresses.
+pub const SIDECAR_PROBES: i32 = 8081;
 /// IMAP over TLS.
 pub const IMAPS: i32 = 1993;
 /// IMAP with STARTTLS.
@@ -49,6 +51,11 @@ pub fn claim(server: &str, shard: ShardId) -> String {
 /// The Secret with its key.
 pub fn shard_key(server: &str, shard: ShardId) -> String {
     format!("{server}-shard-{shard}-key")
+}
+
+/// The Secret with what opens the buckets of all policies.
+pub fn buckets(server: &str) -> String {
+    format!("{server}-buckets")
 }
 
 /// Where its wire is reached from anywhere in the cluster.

@@ -8,6 +8,7 @@ use control::operator::{Push, Status, Wanted};
 use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use model::backup::Policies;
 use model::{Class, MailboxId};
 use rustls::ClientConfig;
 use tokio::net::TcpStream;
@@ -99,6 +100,16 @@ impl ShardClient {
         let body = serde_json::to_vec(wanted).map_err(ShardError::Answer)?;
         let (status, body) = self.call(Method::PUT, "/v1/policies", body).await?;
         expect("the policies", status, &body)
+    }
+
+    /// The policies that are in force there; none before the first that ever were.
+    pub async fn wanted(&self) -> Result<Option<Policies>, ShardError> {
+        let (status, body) = self.call(Method::GET, "/v1/policies", Vec::new()).await?;
+        if status == StatusCode::NO_CONTENT {
+            return Ok(None);
+        }
+        expect("to show its policies", status, &body)?;
+        serde_json::from_slice(&body).map(Some).map_err(ShardError::Answer)
     }
 
     /// What the shard says of itself.

@@ -1,5 +1,10 @@
 //! From what is observed to conditions: pure. Times change only where a status changes.
 
+pub mod policy;
+pub mod run;
+
+use std::borrow::Cow;
+
 use api::conditions::{self, reason};
 use api::{AliasStatus, MailServerStatus, MailboxStatus, ScaleStatus, ShardStatus};
 use jiff::Timestamp;
@@ -20,45 +25,59 @@ pub struct At {
 pub struct Set {
     /// Its type.
     pub type_: &'static str,
-    /// True or False.
-    pub status: bool,
+    /// True or False; none = Unknown.
+    pub status: Option<bool>,
     /// One word.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// What is the matter, and the next step for a person.
     pub message: String,
 }
 
 impl Set {
     /// It holds.
-    pub fn yes(type_: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { type_, status: true, reason, message: message.into() }
+    pub fn yes(type_: &'static str, reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::new(type_, Some(true), reason, message)
     }
 
     /// It does not.
-    pub fn no(type_: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { type_, status: false, reason, message: message.into() }
+    pub fn no(type_: &'static str, reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::new(type_, Some(false), reason, message)
+    }
+
+    /// Nobody knows yet.
+    pub fn unknown(type_: &'static str, reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::new(type_, None, reason, message)
+    }
+
+    /// Any of the three.
+    pub fn new(
+        type_: &'static str,
+        status: Option<bool>,
+        reason: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { type_, status, reason: reason.into(), message: message.into() }
     }
 
     fn of(finding: &Finding) -> Self {
-        Self {
-            type_: finding.condition,
-            status: finding.status,
-            reason: finding.reason,
-            message: finding.message.clone(),
-        }
+        Self::new(finding.condition, Some(finding.status), finding.reason, finding.message.clone())
+    }
+
+    fn holds(&self) -> bool {
+        self.status == Some(true)
     }
 }
 
 /// The conditions as they go into a status.
 pub fn conditions(before: &[Condition], sets: Vec<Set>, at: At) -> Vec<Condition> {
     let render = |set: Set| {
-        let status = if set.status { "True" } else { "False" }.to_owned();
+        let status = spell(set.status).to_owned();
         let same = api::condition(before, set.type_).filter(|before| before.status == status);
         let since = same.map_or_else(|| Time(second(at.now)), |before| before.last_transition_time.clone());
         Condition {
             type_: set.type_.to_owned(),
             status,
-            reason: set.reason.to_owned(),
+            reason: set.reason.into_owned(),
             message: set.message,
             observed_generation: at.generation,
             last_transition_time: since,
@@ -67,13 +86,35 @@ pub fn conditions(before: &[Condition], sets: Vec<Set>, at: At) -> Vec<Condition
     sets.into_iter().map(render).collect()
 }
 
+/// Leaves the words of conditions as they were that stay what they are and why.
+fn keep_messages(before: &[Condition], sets: &mut [Set], at: At) {
+    for set in sets {
+        let same = api::condition(before, set.type_).filter(|known| {
+            known.status == spell(set.status)
+                && known.reason == set.reason
+                && known.observed_generation == at.generation
+        });
+        if let Some(known) = same {
+            set.message.clone_from(&known.message);
+        }
+    }
+}
+
+fn spell(status: Option<bool>) -> &'static str {
+    match status {
+        Some(true) => "True",
+        Some(false) => "False",
+        None => "Unknown",
+    }
+}
+
 /// As the API server keeps it.
 fn second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 /// What is known of one mailbox.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Placed {
     /// Its id and its shard.
     pub at: Option<(MailboxId, ShardId)>,
@@ -81,13 +122,27 @@ pub struct Placed {
     pub acknowledged: bool,
     /// Its shard holds a keyset.
     pub keyed: bool,
+    /// What its shard was told of copies.
+    pub copies: Copied,
+}
+
+/// Which policy holds for a mailbox.
+#[derive(Debug, Clone, Default)]
+pub enum Copied {
+    /// Its shard has not been heard: what was known stays.
+    #[default]
+    NotKnown,
+    /// None.
+    None,
+    /// The one of that name.
+    By(String),
 }
 
 /// The status of a Mailbox.
 pub fn mailbox(
     before: Option<&MailboxStatus>,
     name: &str,
-    placed: Placed,
+    placed: &Placed,
     findings: &[Finding],
     at: At,
 ) -> MailboxStatus {
@@ -116,11 +171,31 @@ pub fn mailbox(
         ),
     };
     let known = before.map(|before| before.conditions.as_slice()).unwrap_or_default();
+    let copies = own(conditions::BACKUP_CONFIGURED).map(Set::of).or_else(|| copies(&placed.copies));
+    let mut all = conditions(known, [ready, keys].into_iter().chain(copies.clone()).collect(), at);
+    if copies.is_none() {
+        all.extend(api::condition(known, conditions::BACKUP_CONFIGURED).cloned());
+    }
     MailboxStatus {
         observed_generation: at.generation,
         mailbox_id: placed.at.map(|(id, _)| id.to_string()),
         shard: placed.at.and_then(|(_, shard)| i32::try_from(shard.0).ok()),
-        conditions: conditions(known, vec![ready, keys], at),
+        conditions: all,
+    }
+}
+
+fn copies(copied: &Copied) -> Option<Set> {
+    let type_ = conditions::BACKUP_CONFIGURED;
+    match copied {
+        Copied::NotKnown => None,
+        Copied::None => {
+            let message = "no copy is made: name a BackupPolicy in backupPolicyRef, here or in the MailServer";
+            Some(Set::no(type_, reason::NO_POLICY, message))
+        }
+        Copied::By(policy) => {
+            let message = format!("BackupPolicy `{policy}` is in force; its conditions say how it fares");
+            Some(Set::yes(type_, reason::POLICY_IN_FORCE, message))
+        }
     }
 }
 
@@ -139,7 +214,7 @@ pub fn alias(
         || Set::yes(conditions::TARGETS_RESOLVED, reason::AS_DECLARED, "every target takes mail"),
         Set::of,
     );
-    let ready = match (blocked, acknowledged, resolved.status) {
+    let ready = match (blocked, acknowledged, resolved.holds()) {
         (Some(finding), ..) => Set::of(finding),
         (None, false, _) => Set::no(conditions::READY, reason::AWAITING_SHARD, "the shards have yet to take it"),
         (None, true, false) => Set { type_: conditions::READY, ..resolved.clone() },
@@ -216,7 +291,7 @@ pub fn server(
     let shard = |shard: &Shard| {
         let before = before.and_then(|b| b.shards.iter().find(|s| u32::try_from(s.index).ok() == Some(shard.id.0)));
         let set = match &shard.problem {
-            Some((reason, message)) => Set::no(conditions::READY, reason, message.clone()),
+            Some((reason, message)) => Set::no(conditions::READY, *reason, message.clone()),
             None => Set::yes(conditions::READY, reason::AS_DECLARED, "the shard serves"),
         };
         ShardStatus {
@@ -241,14 +316,14 @@ fn server_conditions(name: &str, seen: &Server, findings: &[Finding]) -> Vec<Set
     let shards = match down.first().and_then(|shard| shard.problem.as_ref().map(|problem| (shard.id, problem))) {
         Some((id, (reason, message))) => Set::no(
             conditions::SHARDS_AVAILABLE,
-            reason,
+            *reason,
             format!("{} of {} shards serve; shard {id}: {message}", seen.shards.len() - down.len(), seen.shards.len()),
         ),
         None => Set::yes(conditions::SHARDS_AVAILABLE, reason::AS_DECLARED, "every shard serves"),
     };
     let refused = seen.shards.iter().find_map(|shard| shard.refused.as_ref());
     let directory = match (refused, seen.shards.iter().find(|shard| !shard.current)) {
-        (Some((reason, message)), _) => Set::no(conditions::DIRECTORY_CURRENT, reason, message.clone()),
+        (Some((reason, message)), _) => Set::no(conditions::DIRECTORY_CURRENT, *reason, message.clone()),
         (None, Some(shard)) => {
             let message = format!("shard {} has yet to take the present directory", shard.id);
             Set::no(conditions::DIRECTORY_CURRENT, reason::PUSH_PENDING, message)
@@ -267,7 +342,7 @@ fn server_conditions(name: &str, seen: &Server, findings: &[Finding]) -> Vec<Set
         None => Set::no(conditions::DIRECTORY_HELD, reason::AS_DECLARED, "nothing is held"),
     };
     let certificates = match &seen.certificates {
-        Some((reason, message)) => Set::no(conditions::CERTIFICATES_VALID, reason, message.clone()),
+        Some((reason, message)) => Set::no(conditions::CERTIFICATES_VALID, *reason, message.clone()),
         None if seen.self_signed => {
             let message = format!(
                 "mail clients have to trust ca.crt of Secret `{name}-public-tls`: name a Secret in spec.tls.secretRefs for one they know"
@@ -291,7 +366,7 @@ fn server_conditions(name: &str, seen: &Server, findings: &[Finding]) -> Vec<Set
     ];
     sets.extend(seen.storage.as_ref().map(|(reason, message)| {
         let growing = *reason == reason::GROWING;
-        Set { type_: conditions::STORAGE_RESIZING, status: growing, reason, message: message.clone() }
+        Set::new(conditions::STORAGE_RESIZING, Some(growing), *reason, message.clone())
     }));
     sets.extend(seen.newer.as_ref().map(|image| {
         let message = format!("the operator brings {image}: set spec.image to it");
@@ -310,9 +385,9 @@ fn server_conditions(name: &str, seen: &Server, findings: &[Finding]) -> Vec<Set
 /// The first thing that keeps the server from doing its work.
 fn ready(name: &str, seen: &Server, findings: &[Finding], parts: [&Set; 3]) -> Set {
     if let Some((reason, message)) = &seen.blocked {
-        return Set::no(conditions::READY, reason, message.clone());
+        return Set::no(conditions::READY, *reason, message.clone());
     }
-    if let Some(part) = parts.into_iter().find(|part| !part.status) {
+    if let Some(part) = parts.into_iter().find(|part| !part.holds()) {
         return Set { type_: conditions::READY, ..part.clone() };
     }
     if let Some(front) = seen.fronts.first() {

@@ -11,7 +11,7 @@ fn id() -> MailboxId {
 }
 
 fn placed() -> Placed {
-    Placed { at: Some((id(), ShardId(0))), acknowledged: true, keyed: true }
+    Placed { at: Some((id(), ShardId(0))), acknowledged: true, keyed: true, copies: Copied::NotKnown }
 }
 
 fn reasons(conditions: &[Condition]) -> Vec<(&str, &str, &str)> {
@@ -24,16 +24,16 @@ fn finding(condition: &'static str, status: bool, reason: &'static str) -> Findi
 
 #[test]
 fn a_mailbox_is_ready_once_it_is_placed_acknowledged_and_keyed() {
-    let ready = |placed: Placed| mailbox(None, "ann", placed, &[], AT).conditions[0].clone();
+    let ready = |placed: Placed| mailbox(None, "ann", &placed, &[], AT).conditions[0].clone();
     assert_eq!(ready(placed()).status, "True");
     for lacking in [
         Placed { at: None, ..placed() },
         Placed { acknowledged: false, ..placed() },
         Placed { keyed: false, ..placed() },
     ] {
-        assert_eq!(ready(lacking).status, "False", "{lacking:?}");
+        assert_eq!(ready(lacking.clone()).status, "False", "{lacking:?}");
     }
-    let status = mailbox(None, "ann", placed(), &[], AT);
+    let status = mailbox(None, "ann", &placed(), &[], AT);
     assert_eq!((status.observed_generation, status.shard), (Some(7), Some(0)));
     assert_eq!(status.mailbox_id, Some(id().to_string()));
 }
@@ -42,17 +42,17 @@ fn a_mailbox_is_ready_once_it_is_placed_acknowledged_and_keyed() {
 fn a_mailbox_without_a_password_awaits_its_owner_and_a_conflict_comes_first() {
     let waiting = finding(conditions::KEYS_INSTALLED, false, reason::AWAITING_OWNER);
     let unkeyed = Placed { keyed: false, ..placed() };
-    let status = mailbox(None, "ann", unkeyed, std::slice::from_ref(&waiting), AT);
+    let status = mailbox(None, "ann", &unkeyed, std::slice::from_ref(&waiting), AT);
     assert_eq!(
         reasons(&status.conditions),
         [("Ready", "False", "AwaitingOwner"), ("KeysInstalled", "False", "AwaitingOwner")]
     );
     assert!(status.conditions[0].message.contains("kubectl sealpost password ann"));
     let conflict = finding(conditions::READY, false, reason::ADDRESS_CONFLICT);
-    let status = mailbox(None, "ann", unkeyed, &[waiting, conflict], AT);
+    let status = mailbox(None, "ann", &unkeyed, &[waiting, conflict], AT);
     assert_eq!(status.conditions[0].reason, "AddressConflict");
     let remark = finding(conditions::READY, true, reason::ADOPTED);
-    let status = mailbox(None, "ann", placed(), &[remark], AT);
+    let status = mailbox(None, "ann", &placed(), &[remark], AT);
     assert_eq!(reasons(&status.conditions)[0], ("Ready", "True", "Adopted"));
 }
 
@@ -61,7 +61,7 @@ fn a_missing_secret_is_told_before_an_awaited_owner() {
     let unkeyed = Placed { keyed: false, ..placed() };
     let both =
         [reason::AWAITING_OWNER, reason::SECRET_NOT_FOUND].map(|r| finding(conditions::KEYS_INSTALLED, false, r));
-    let status = mailbox(None, "ann", unkeyed, &both, AT);
+    let status = mailbox(None, "ann", &unkeyed, &both, AT);
     assert_eq!(
         reasons(&status.conditions),
         [("Ready", "False", "SecretNotFound"), ("KeysInstalled", "False", "SecretNotFound")]
@@ -70,12 +70,12 @@ fn a_missing_secret_is_told_before_an_awaited_owner() {
 
 #[test]
 fn a_time_changes_only_with_its_status() {
-    let first = mailbox(None, "ann", placed(), &[], AT);
+    let first = mailbox(None, "ann", &placed(), &[], AT);
     let later = At { generation: Some(8), now: Timestamp::from_second(100).unwrap() };
-    let second = mailbox(Some(&first), "ann", placed(), &[], later);
+    let second = mailbox(Some(&first), "ann", &placed(), &[], later);
     assert_eq!(second.conditions[0].last_transition_time, first.conditions[0].last_transition_time);
     assert_eq!(second.conditions[0].observed_generation, Some(8));
-    let third = mailbox(Some(&second), "ann", Placed { keyed: false, ..placed() }, &[], later);
+    let third = mailbox(Some(&second), "ann", &Placed { keyed: false, ..placed() }, &[], later);
     assert_eq!(third.conditions[0].last_transition_time.0, later.now);
 }
 
@@ -101,4 +101,20 @@ fn a_server_says_the_first_thing_that_is_in_its_way() {
     assert_eq!(reasons(&status.conditions)[0], ("Ready", "False", "ShardKeyMissing"));
     assert_eq!(status.conditions[0].message, "1 of 2 shards serve; shard 0: restore it");
     assert_eq!(reasons(&status.shards[1].conditions), [("Ready", "False", "ShardKeyMissing")]);
+}
+
+#[test]
+fn a_mailbox_says_which_policy_holds_and_keeps_saying_so_while_its_shard_is_away() {
+    let with = |before: Option<&MailboxStatus>, copies: Copied, findings: &[Finding]| {
+        mailbox(before, "ann", &Placed { copies, ..placed() }, findings, AT)
+    };
+    let told = |status: &MailboxStatus| reasons(&status.conditions).get(2).map(|(_, s, r)| format!("{s} {r}"));
+    let held = with(None, Copied::By("daily".into()), &[]);
+    assert_eq!(told(&held).unwrap(), "True PolicyInForce");
+    assert!(held.conditions[2].message.contains("`daily`"));
+    assert_eq!(with(Some(&held), Copied::NotKnown, &[]).conditions[2], held.conditions[2]);
+    assert_eq!(told(&with(None, Copied::NotKnown, &[])), None);
+    assert_eq!(told(&with(Some(&held), Copied::None, &[])).unwrap(), "False NoPolicy");
+    let dangling = finding(conditions::BACKUP_CONFIGURED, false, reason::POLICY_NOT_FOUND);
+    assert_eq!(told(&with(Some(&held), Copied::By("daily".into()), &[dangling])).unwrap(), "False PolicyNotFound");
 }

@@ -4,15 +4,18 @@
 //! It reads and writes objects with the rights of whoever calls it, and talks to nobody but the API server.
 
 mod password;
+mod run;
 mod show;
 mod status;
 
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use api::Mailbox;
 use clap::{Parser, Subcommand};
-use kube::Client;
+use kube::api::ListParams;
 use kube::config::KubeConfigOptions;
+use kube::{Api, Client};
 
 use crate::args::Output;
 
@@ -37,6 +40,10 @@ enum Command {
     Status(status::Options),
     /// Make a password for a mailbox that awaits its owner, show it for 30 seconds, and forget it.
     Password(password::Options),
+    /// Make a snapshot of a mailbox now, and follow it.
+    Backup(run::Backup),
+    /// Bring a mailbox back from its bucket, and follow that.
+    Restore(run::Restore),
 }
 
 /// True where the executable was called as the plugin.
@@ -51,6 +58,21 @@ pub fn run() -> ExitCode {
     crate::commands::finish(crate::commands::person(dispatch(Args::parse())))
 }
 
+/// The Mailbox of that name or address.
+async fn find(mailboxes: &Api<Mailbox>, namespace: &str, wanted: &str) -> anyhow::Result<Mailbox> {
+    if wanted.contains('@') {
+        let fields = ListParams::default().fields(&format!("spec.address={wanted}"));
+        let found = mailboxes.list(&fields).await.map_err(said("cannot list mailboxes".to_owned()))?;
+        let Some(mailbox) = found.items.into_iter().next() else {
+            bail!("no Mailbox in the namespace {namespace} has the address {wanted}\n  name another with -n")
+        };
+        return Ok(mailbox);
+    }
+    let found = mailboxes.get_opt(wanted).await.map_err(said(format!("cannot read mailbox/{wanted}")))?;
+    found
+        .with_context(|| format!("there is no Mailbox `{wanted}` in the namespace {namespace}\n  name another with -n"))
+}
+
 async fn dispatch(args: Args) -> anyhow::Result<()> {
     let options = KubeConfigOptions { context: args.context, ..KubeConfigOptions::default() };
     let config = kube::Config::from_kubeconfig(&options).await;
@@ -60,6 +82,8 @@ async fn dispatch(args: Args) -> anyhow::Result<()> {
     match args.command {
         Command::Status(options) => status::run(client, &namespace, &options).await,
         Command::Password(options) => password::run(client, &namespace, &options).await,
+        Command::Backup(options) => run::backup(client, &namespace, &options).await,
+        Command::Restore(options) => run::restore(client, &namespace, &options).await,
     }
 }
 

@@ -12,13 +12,13 @@ use api::{Mailbox, conditions};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use model::Address;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::said;
+use super::{find, said};
 use crate::commands::password::{mint, show};
 
 /// How long the operator may take to install the keys.
@@ -51,20 +51,6 @@ pub async fn run(client: Client, namespace: &str, options: &Options) -> anyhow::
     patched.map_err(said(format!("cannot make mailbox/{name} name the keys in secret/{secret}")))?;
     installed(&mailboxes, &name).await?;
     show(&minted.password, minted.recovery.as_ref(), false).await
-}
-
-async fn find(mailboxes: &Api<Mailbox>, namespace: &str, wanted: &str) -> anyhow::Result<Mailbox> {
-    if wanted.contains('@') {
-        let fields = ListParams::default().fields(&format!("spec.address={wanted}"));
-        let found = mailboxes.list(&fields).await.map_err(said("cannot list mailboxes".to_owned()))?;
-        let Some(mailbox) = found.items.into_iter().next() else {
-            bail!("no Mailbox in the namespace {namespace} has the address {wanted}\n  name another with -n")
-        };
-        return Ok(mailbox);
-    }
-    let found = mailboxes.get_opt(wanted).await.map_err(said(format!("cannot read mailbox/{wanted}")))?;
-    found
-        .with_context(|| format!("there is no Mailbox `{wanted}` in the namespace {namespace}\n  name another with -n"))
 }
 
 /// Before anything is made: a password for a mailbox that cannot take it helps nobody.

@@ -1,10 +1,10 @@
 //! One screen for one MailServer: pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use api::conditions;
-use api::{Alias, MailServer, Mailbox};
+use api::{Alias, BackupPolicy, MailServer, Mailbox};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Serialize;
 
@@ -39,6 +39,8 @@ pub struct Screen {
     pub mailboxes: BTreeMap<String, usize>,
     /// Aliases by the reason of their `Ready`.
     pub aliases: BTreeMap<String, usize>,
+    /// Backup policies that it or its mailboxes name, and the reason of their `Ready`.
+    pub backups: BTreeMap<String, String>,
     /// What there is to know or to do.
     pub problems: Vec<Problem>,
 }
@@ -64,10 +66,11 @@ pub struct Problem {
 }
 
 /// Puts the screen together.
-pub fn screen(server: &MailServer, mailboxes: &[Mailbox], aliases: &[Alias]) -> Screen {
+pub fn screen(server: &MailServer, mailboxes: &[Mailbox], aliases: &[Alias], policies: &[BackupPolicy]) -> Screen {
     let name = server.metadata.name.clone().unwrap_or_default();
     let status = server.status.clone().unwrap_or_default();
     let mut problems = of(&format!("mailserver/{name}"), &status.conditions);
+    let backups = backups(server, mailboxes, policies, &mut problems);
     let mailboxes = mailboxes.iter().filter(|mailbox| mailbox.spec.server_ref.name == name).map(|mailbox| Served {
         object: format!("mailbox/{}", mailbox.metadata.name.as_deref().unwrap_or_default()),
         conditions: mailbox.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default(),
@@ -91,9 +94,34 @@ pub fn screen(server: &MailServer, mailboxes: &[Mailbox], aliases: &[Alias]) -> 
         shards: shards.collect(),
         mailboxes,
         aliases,
+        backups,
         problems,
         name,
     }
+}
+
+/// The policies of a server and its mailboxes; what is wrong with them is told.
+fn backups(
+    server: &MailServer,
+    mailboxes: &[Mailbox],
+    policies: &[BackupPolicy],
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<String, String> {
+    let ours = mailboxes.iter().filter(|mailbox| Some(&mailbox.spec.server_ref.name) == server.metadata.name.as_ref());
+    let named =
+        ours.filter_map(|mailbox| mailbox.spec.backup_policy_ref.as_ref()).chain(&server.spec.backup_policy_ref);
+    let named: BTreeSet<&str> = named.map(|policy| policy.name.as_str()).collect();
+    let mut backups = BTreeMap::new();
+    for policy in policies {
+        let Some(name) = policy.metadata.name.clone().filter(|name| named.contains(name.as_str())) else { continue };
+        let known = policy.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+        // What nobody knows yet is no problem.
+        let known: Vec<Condition> = known.iter().filter(|condition| condition.status != "Unknown").cloned().collect();
+        problems.extend(of(&format!("backuppolicy/{name}"), &known));
+        let ready = policy.status.as_ref().and_then(|status| api::condition(&status.conditions, conditions::READY));
+        backups.insert(name, ready.map_or_else(|| "NotLookedAt".to_owned(), |ready| ready.reason.clone()));
+    }
+    backups
 }
 
 /// A Mailbox or an Alias of a server.
@@ -145,6 +173,8 @@ impl fmt::Display for Screen {
             let reasons: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
             writeln!(f, "  {what:<10} {}", if reasons.is_empty() { "none".to_owned() } else { reasons.join(", ") })?;
         }
+        let backups: Vec<String> = self.backups.iter().map(|(name, reason)| format!("{name} {reason}")).collect();
+        writeln!(f, "  backups    {}", if backups.is_empty() { "none".to_owned() } else { backups.join(", ") })?;
         for problem in self.problems.iter().take(NAMED) {
             writeln!(f, "  ! {} {}: {}", problem.object, problem.reason, problem.message)?;
         }
@@ -199,15 +229,32 @@ mod tests {
             mailbox("bob", "mail", "False", "AwaitingOwner"),
             mailbox("eve", "other", "False", "ServerNotFound"),
         ];
-        let text = screen(&server, &mailboxes, &[]).to_string();
+        let mut server = server;
+        server.spec.backup_policy_ref = Some(api::LocalRef::new("daily"));
+        let policy = |name: &str| -> BackupPolicy {
+            let conditions = [
+                condition("Ready", "False", "BucketUnreachable"),
+                condition("DestinationReachable", "False", "BucketUnreachable"),
+                condition("Verified", "Unknown", "NotRunYet"),
+            ];
+            let object = json!({
+                "apiVersion": api::API_VERSION, "kind": "BackupPolicy", "metadata": {"name": name},
+                "spec": {"destination": {"s3": {"endpoint": "https://s3.example.org", "bucket": "mail"}}},
+                "status": {"conditions": conditions},
+            });
+            serde_json::from_value(object).unwrap()
+        };
+        let text = screen(&server, &mailboxes, &[], &[policy("daily"), policy("another")]).to_string();
         let wanted = "mail (mx.example.org): not ready, ShardKeyMissing
   image      sealpost:1
   shard 0    Serves n1
   mailboxes  1 AsDeclared, 1 AwaitingOwner
   aliases    none
+  backups    daily BucketUnreachable
   ! mailserver/mail ShardKeyMissing: about ShardKeyMissing
   ! mailserver/mail SelfSigned: about SelfSigned
   ! mailserver/mail RemovalsHeld: about RemovalsHeld
+  ! backuppolicy/daily BucketUnreachable: about BucketUnreachable
   ! mailbox/bob AwaitingOwner: about AwaitingOwner
 ";
         assert_eq!(text, wanted);
@@ -217,7 +264,7 @@ mod tests {
     fn a_server_that_nobody_has_looked_at_says_so() {
         let mut server = server(&[]);
         server.status = None;
-        let screen = screen(&server, &[], &[]);
+        let screen = screen(&server, &[], &[], &[]);
         assert_eq!((screen.ready, screen.reason.as_str()), (false, "NotLookedAt"));
     }
 }

@@ -1,7 +1,7 @@
 //! `kubectl sealpost status`
 
 use anyhow::bail;
-use api::{Alias, MailServer, Mailbox};
+use api::{Alias, BackupPolicy, MailServer, Mailbox};
 use kube::api::ListParams;
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
@@ -24,10 +24,11 @@ pub struct Options {
 pub async fn run(client: Client, namespace: &str, options: &Options) -> anyhow::Result<()> {
     let servers: Vec<MailServer> = list(&client, namespace).await?;
     let (mailboxes, aliases) = (list::<Mailbox>(&client, namespace).await?, list::<Alias>(&client, namespace).await?);
+    let policies: Vec<BackupPolicy> = list(&client, namespace).await?;
     let wanted =
         |server: &&MailServer| options.server.is_none() || server.metadata.name.as_deref() == options.server.as_deref();
     let screens: Vec<Screen> =
-        servers.iter().filter(wanted).map(|server| show::screen(server, &mailboxes, &aliases)).collect();
+        servers.iter().filter(wanted).map(|server| show::screen(server, &mailboxes, &aliases, &policies)).collect();
     match (&options.server, screens.is_empty()) {
         (Some(server), true) => bail!("there is no MailServer `{server}` in the namespace {namespace}"),
         (None, true) => bail!("there is no MailServer in the namespace {namespace}\n  name another with -n"),

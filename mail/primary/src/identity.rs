@@ -1,7 +1,8 @@
 //! Whose volume this is: `identity.json`, written once and compared at every start.
 //!
 //! A volume of another server or shard is never served: its mail would get keys and addresses of strangers. A volume
-//! that holds mailboxes but no identity is not served either: something was lost.
+//! that holds mailboxes but no identity is not served either: something was lost. (An empty folder for them is no mailbox:
+//! whoever mounts parts of the volume elsewhere makes it.)
 
 use std::path::Path;
 
@@ -53,7 +54,13 @@ fn parse(text: &[u8]) -> Result<Identity, PrimaryError> {
 }
 
 fn mint(data: &Path, path: &Path, server: &ServerId, shard: ShardId) -> Result<Identity, PrimaryError> {
-    if data.join("mailboxes").exists() || data.join("directory.sqlite").exists() {
+    let mailboxes = data.join("mailboxes");
+    let holds = match std::fs::read_dir(&mailboxes) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+        Err(source) => return Err(PrimaryError::Read { path: mailboxes, source }),
+    };
+    if holds || data.join("directory.sqlite").exists() {
         return Err(PrimaryError::IdentityLost(data.to_owned()));
     }
     let volume = model::BootId(crypto::random()).to_string();
@@ -85,7 +92,7 @@ mod tests {
     #[test]
     fn mailboxes_without_an_identity_are_not_adopted() {
         let data = tempfile::tempdir().unwrap();
-        std::fs::create_dir(data.path().join("mailboxes")).unwrap();
+        std::fs::create_dir_all(data.path().join("mailboxes/ab")).unwrap();
         assert!(matches!(claim(data.path(), &server("a"), ShardId(0)), Err(PrimaryError::IdentityLost(_))));
     }
 }

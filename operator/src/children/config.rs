@@ -14,6 +14,10 @@ use crate::names;
 
 /// Where a pod finds its configuration.
 pub const CONFIG_DIR: &str = "/etc/sealpost";
+/// The file of a pod's main container.
+pub const CONFIG: &str = "config.json";
+/// The file of a sidecar.
+pub const SIDECAR_CONFIG: &str = "sidecar.json";
 /// Its certificate for the wire.
 pub const IDENTITY_DIR: &str = "/run/sealpost/identity";
 /// The certificate that mail clients see.
@@ -22,6 +26,14 @@ pub const PUBLIC_DIR: &str = "/run/sealpost/public";
 pub const KEYS_DIR: &str = "/run/sealpost/keys";
 /// The volume.
 pub const DATA_DIR: &str = "/var/lib/sealpost";
+
+/// The folder that primary and sidecar meet in.
+pub const MEETING_DIR: &str = "/run/sealpost/sidecar";
+/// What opens buckets.
+pub const BUCKETS_DIR: &str = "/run/sealpost/buckets";
+/// Parts of the volume that a sidecar sees, and whether it may only read them.
+pub const SIDECAR_DIRS: [(&str, bool); 4] =
+    [("mailboxes", true), ("outbox", false), ("sidecar", false), ("staging", false)];
 
 /// The first term of a shard: ownership has not moved yet.
 const FIRST_TERM: Term = Term(1);
@@ -37,7 +49,23 @@ pub fn primary(observed: &Observed<'_>, shard: ShardId) -> Value {
         "identity": identity(),
         "shardKey": format!("{KEYS_DIR}/shard.key"),
         "serverSecret": format!("{KEYS_DIR}/server.key"),
+        "sidecar": socket(),
     })
+}
+
+/// Configuration of its sidecar.
+pub fn sidecar(observed: &Observed<'_>, shard: ShardId) -> Value {
+    json!({
+        "server": observed.id,
+        "shard": shard,
+        "data": DATA_DIR,
+        "socket": socket(),
+        "credentials": BUCKETS_DIR,
+    })
+}
+
+fn socket() -> String {
+    format!("{MEETING_DIR}/sidecar.sock")
 }
 
 /// Configuration of a front end.
@@ -64,10 +92,11 @@ fn identity() -> Value {
     json!({"certificate": file("tls.crt"), "key": file("tls.key"), "ca": file("ca.crt")})
 }
 
-/// A configuration as an object, and the digest that rolls the pods when it changes.
-pub fn map(metadata: ObjectMeta, config: &Value) -> (ConfigMap, String) {
-    let text = format!("{config:#}\n");
-    let digest = data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes())[..8]);
-    let data = BTreeMap::from([("config.json".to_owned(), text)]);
+/// Configurations as an object, by the names of their files, and the digest that rolls the pods when one changes.
+pub fn map(metadata: ObjectMeta, configs: &[(&str, Value)]) -> (ConfigMap, String) {
+    let text = |(name, config): &(&str, Value)| ((*name).to_owned(), format!("{config:#}\n"));
+    let data: BTreeMap<String, String> = configs.iter().map(text).collect();
+    let digest = data.values().fold(Sha256::new(), |digest, text| digest.chain_update(text.as_bytes())).finalize();
+    let digest = data_encoding::HEXLOWER.encode(&digest[..8]);
     (ConfigMap { metadata, data: Some(data), ..ConfigMap::default() }, digest)
 }

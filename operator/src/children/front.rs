@@ -55,7 +55,10 @@ pub fn front(observed: &Observed<'_>, front: Front) -> Vec<Child> {
     let name = format!("{}-{}", observed.name(), front.name());
     let labels = names::component(&observed.name(), front.name());
     let selector = names::selector(&labels);
-    let (map, digest) = config::map(observed.meta(name.clone(), labels.clone()), &config::secondary(observed, front));
+    let (map, digest) = config::map(
+        observed.meta(name.clone(), labels.clone()),
+        &[(config::CONFIG, config::secondary(observed, front))],
+    );
     let volumes = [
         pod::config_volume(&name),
         pod::secret_volume("identity", &format!("{name}-tls"), IDENTITY_DIR),

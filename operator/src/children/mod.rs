@@ -6,12 +6,15 @@
 //! * Every pod runs restricted: no root, read-only root file system, no capabilities, no API token.
 
 mod config;
+mod egress;
 mod front;
 mod pod;
 mod policy;
 mod shard;
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeSet;
 
 use api::MailServer;
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
@@ -24,6 +27,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::names;
+
+pub use egress::Endpoint;
 
 /// What a plan is made of.
 #[derive(Debug, Clone)]
@@ -38,6 +43,8 @@ pub struct Observed<'a> {
     pub public_secret: &'a str,
     /// The namespace that the operator pushes from.
     pub operator_namespace: &'a str,
+    /// The buckets of its policies.
+    pub buckets: &'a BTreeSet<Endpoint>,
 }
 
 impl Observed<'_> {

@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::config::CONFIG_DIR;
+use super::config::{CONFIG, CONFIG_DIR, SIDECAR_CONFIG};
 use crate::names;
 
 /// `nonroot` of the image; the volumes belong to this group.
@@ -27,10 +27,7 @@ pub fn container(
     mounts: Vec<VolumeMount>,
     resources: ResourceRequirements,
 ) -> Container {
-    let probes = format!("0.0.0.0:{}", names::PROBES);
-    let config = format!("{CONFIG_DIR}/config.json");
-    let common = ["--config", config.as_str(), "--probes", probes.as_str()];
-    let args = args.iter().chain(&common).map(|arg| (*arg).to_owned()).collect();
+    let args = args.iter().map(|arg| (*arg).to_owned()).chain(common(CONFIG, names::PROBES)).collect();
     Container {
         name: name.to_owned(),
         image: Some(image.to_owned()),
@@ -54,6 +51,31 @@ pub fn container(
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         ..Container::default()
     }
+}
+
+/// What makes a container a sidecar: it runs before the others and until they have ended. Whether it works keeps nobody from
+/// starting and no pod from being ready: mail does not wait for it.
+pub fn sidecar(container: Container) -> Container {
+    let ports = vec![container_port("sidecar-probes", names::SIDECAR_PROBES)];
+    let mut live = probe("/livez", 10, 6);
+    if let Some(get) = &mut live.http_get {
+        get.port = IntOrString::String("sidecar-probes".to_owned());
+    }
+    Container {
+        args: Some([container.name.clone()].into_iter().chain(common(SIDECAR_CONFIG, names::SIDECAR_PROBES)).collect()),
+        restart_policy: Some("Always".to_owned()),
+        ports: Some(ports),
+        startup_probe: None,
+        liveness_probe: Some(live),
+        readiness_probe: None,
+        ..container
+    }
+}
+
+/// Arguments that all roles have.
+fn common(config: &str, probes: i32) -> [String; 4] {
+    let (config, probes) = (format!("{CONFIG_DIR}/{config}"), format!("0.0.0.0:{probes}"));
+    ["--config".to_owned(), config, "--probes".to_owned(), probes]
 }
 
 /// A pod of ours around its containers.

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::front::Front;
-use super::{Child, Observed};
+use super::{Child, Observed, egress};
 use crate::names;
 
 /// The policies of a MailServer.
@@ -23,7 +23,7 @@ pub fn policies(observed: &Observed<'_>) -> Vec<Child> {
     policies.iter().map(Child::of).collect()
 }
 
-/// A primary answers front ends and the operator, and calls nobody.
+/// A primary answers front ends and the operator, and calls nobody; the sidecar in the same pod calls buckets.
 fn primary(observed: &Observed<'_>, server: &str) -> NetworkPolicy {
     let mut fronts = select(BTreeMap::from([(names::SERVER.to_owned(), server.to_owned())]));
     fronts.match_expressions = Some(vec![LabelSelectorRequirement {
@@ -39,7 +39,11 @@ fn primary(observed: &Observed<'_>, server: &str) -> NetworkPolicy {
         ..NetworkPolicyPeer::default()
     };
     let wire = ingress(vec![fronts, operator], &["wire"]);
-    policy(observed, "primary", of(server, "primary"), vec![wire, ingress(Vec::new(), &["probes"])], Vec::new())
+    // By number: not every network plugin finds the names of an init container's ports.
+    let sidecar = port(IntOrString::Int(names::SIDECAR_PROBES), "TCP");
+    let sidecar = NetworkPolicyIngressRule { from: None, ports: Some(vec![sidecar]) };
+    let rules = vec![wire, ingress(Vec::new(), &["probes"]), sidecar];
+    policy(observed, "primary", of(server, "primary"), rules, egress::rules(observed.buckets))
 }
 
 /// A front end answers everybody, and calls primaries and DNS.
@@ -51,12 +55,8 @@ fn front(observed: &Observed<'_>, server: &str, front: Front) -> NetworkPolicy {
         to: Some(vec![primaries]),
         ports: Some(vec![port(IntOrString::String("wire".to_owned()), "TCP")]),
     };
-    // Not only kube-system: caches on the nodes have addresses of their own.
-    let dns = NetworkPolicyEgressRule {
-        to: None,
-        ports: Some(["UDP", "TCP"].map(|protocol| port(IntOrString::Int(53), protocol)).into()),
-    };
-    policy(observed, front.name(), of(server, front.name()), vec![ingress(Vec::new(), &ports)], vec![dns, wire])
+    let egress = vec![egress::dns(), wire];
+    policy(observed, front.name(), of(server, front.name()), vec![ingress(Vec::new(), &ports)], egress)
 }
 
 fn policy(

@@ -1,15 +1,16 @@
-//! A shard: one StatefulSet of one pod, its Service, its configuration.
+//! A shard: one StatefulSet of one pod, in it the primary and its sidecar; its Service, its configuration.
 
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec};
 use k8s_openapi::api::core::v1::{
-    PersistentVolumeClaimVolumeSource, PodSpec, ProjectedVolumeSource, SecretProjection, Service, ServicePort,
-    ServiceSpec, Volume, VolumeProjection,
+    Container, EmptyDirVolumeSource, PersistentVolumeClaimVolumeSource, PodSpec, ProjectedVolumeSource,
+    SecretProjection, SecretVolumeSource, Service, ServicePort, ServiceSpec, Volume, VolumeMount, VolumeProjection,
 };
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use model::ShardId;
 
-use super::config::{self, DATA_DIR, IDENTITY_DIR, KEYS_DIR};
+use super::config::{self, BUCKETS_DIR, DATA_DIR, IDENTITY_DIR, KEYS_DIR, MEETING_DIR, SIDECAR_DIRS};
 use super::{Child, Observed, pod};
 use crate::names;
 
@@ -22,20 +23,27 @@ pub fn shard(observed: &Observed<'_>, shard: ShardId) -> Vec<Child> {
     let name = names::shard(&server, shard);
     let labels = names::of_shard(&server, shard);
     let selector = names::selector(&labels);
-    let (map, digest) = config::map(observed.meta(name.clone(), labels.clone()), &config::primary(observed, shard));
+    let configs = [
+        (config::CONFIG, config::primary(observed, shard)),
+        (config::SIDECAR_CONFIG, config::sidecar(observed, shard)),
+    ];
+    let (map, digest) = config::map(observed.meta(name.clone(), labels.clone()), &configs);
     let volumes = [
         pod::config_volume(&name),
         pod::secret_volume("identity", &format!("{name}-tls"), IDENTITY_DIR),
         (keys(&server, shard), pod::mount("keys", KEYS_DIR, true)),
         (data(&server, shard), pod::mount("data", DATA_DIR, false)),
+        (meeting(), pod::mount("meeting", MEETING_DIR, false)),
     ];
-    let (volumes, mounts): (Vec<_>, Vec<_>) = volumes.into_iter().unzip();
+    let (mut volumes, mounts): (Vec<_>, Vec<_>) = volumes.into_iter().unzip();
+    volumes.push(buckets(&server));
     let declared = spec.primary.as_ref().and_then(|primary| primary.resources.as_ref());
     let resources = pod::resources(declared, "100m", "256Mi");
     let container =
         pod::container("primary", observed.image, &["primary"], &[("wire", names::WIRE)], mounts, resources);
     let mut template = pod::template(&labels, &digest, GRACE, vec![container], volumes);
     if let Some(pod) = &mut template.spec {
+        pod.init_containers = Some(vec![sidecar(observed)]);
         schedule(pod, spec.primary.as_ref().and_then(|primary| primary.scheduling.as_ref()));
     }
     let set = StatefulSet {
@@ -70,6 +78,41 @@ pub fn shard(observed: &Observed<'_>, shard: ShardId) -> Vec<Child> {
         status: None,
     };
     vec![Child::of(&map), Child::of(&service), Child::of(&set)]
+}
+
+/// What archives the shard. It has no key, and of the volume what it copies and where it works.
+fn sidecar(observed: &Observed<'_>) -> Container {
+    let parts = SIDECAR_DIRS.map(|(folder, read_only)| VolumeMount {
+        sub_path: Some(folder.to_owned()),
+        ..pod::mount("data", &format!("{DATA_DIR}/{folder}"), read_only)
+    });
+    let mut mounts = vec![
+        pod::mount("config", config::CONFIG_DIR, true),
+        pod::mount("meeting", MEETING_DIR, false),
+        pod::mount("buckets", BUCKETS_DIR, true),
+    ];
+    mounts.extend(parts);
+    let declared = observed.server.spec.sidecar.as_ref().and_then(|sidecar| sidecar.resources.as_ref());
+    let resources = pod::resources(declared, "20m", "64Mi");
+    pod::sidecar(pod::container("sidecar", observed.image, &[], &[], mounts, resources))
+}
+
+/// Where the two processes find each other.
+fn meeting() -> Volume {
+    let memory =
+        EmptyDirVolumeSource { medium: Some("Memory".to_owned()), size_limit: Some(Quantity("1Mi".to_owned())) };
+    Volume { name: "meeting".to_owned(), empty_dir: Some(memory), ..Volume::default() }
+}
+
+/// What opens buckets, once there is any: mail waits for none.
+fn buckets(server: &str) -> Volume {
+    let source = SecretVolumeSource {
+        secret_name: Some(names::buckets(server)),
+        default_mode: Some(0o440),
+        optional: Some(true),
+        ..SecretVolumeSource::default()
+    };
+    Volume { name: "buckets".to_owned(), secret: Some(source), ..Volume::default() }
 }
 
 /// The shard's own key and the server's secret, together.

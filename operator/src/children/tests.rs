@@ -16,6 +16,7 @@ spec:
   domains: [{name: example.org}]
   shards: 2
   tls: {secretRefs: [{name: mail-tls}]}
+  sidecar: {resources: {requests: {cpu: 50m, memory: 128Mi}, limits: {memory: 256Mi}}}
   primary:
     resources: {requests: {cpu: 2, memory: 4Gi}, limits: {memory: 4Gi}}
     scheduling: {nodeSelector: {disk: fast}, priorityClassName: mail, tolerations: [{key: mail, operator: Exists}]}
@@ -26,12 +27,17 @@ fn planned(text: &str, public_secret: &str) -> Vec<Child> {
     let text = format!("apiVersion: sealpost.dev/v1alpha1\nkind: MailServer{text}");
     let server: MailServer = serde_norway::from_str(&text).unwrap();
     let id = ServerId("11111111-2222-3333-4444-555555555555".into());
+    // The large one has a bucket of each kind.
+    let endpoints = ["https://s3.example.org", "https://minio.store.svc:9000", "https://198.51.100.7:9000"];
+    let buckets =
+        endpoints.iter().filter(|_| server.spec.shards > 1).map(|it| Endpoint::of(Some(it), "post")).collect();
     plan(&Observed {
         server: &server,
         id: &id,
         image: "example/sealpost:1",
         public_secret,
         operator_namespace: "sealpost-system",
+        buckets: &buckets,
     })
 }
 
@@ -70,7 +76,8 @@ fn no_pod_has_a_token_a_capability_or_a_way_to_become_root() {
     for pod in pods {
         assert_eq!(pod["automountServiceAccountToken"], false);
         assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
-        for container in pod["containers"].as_array().unwrap() {
+        let all = pod["containers"].as_array().into_iter().chain(pod["initContainers"].as_array()).flatten();
+        for container in all {
             let security = &container["securityContext"];
             assert_eq!(security["capabilities"]["drop"][0], "ALL");
             assert_eq!(
@@ -95,4 +102,30 @@ fn a_changed_host_name_rolls_the_front_ends_and_leaves_the_primaries_alone() {
     let after = digests(&planned(&SMALL.replace("mx.example.org", "new.example.org"), "mail-public-tls"));
     let changed: Vec<_> = before.iter().zip(&after).filter(|(a, b)| a != b).map(|(a, _)| a.0.as_str()).collect();
     assert_eq!(changed, ["mail-imap", "mail-mx"]);
+}
+
+#[test]
+fn keys_and_what_opens_buckets_are_in_no_container_together_and_mail_waits_for_no_sidecar() {
+    let children = planned(SMALL, "mail-public-tls");
+    let pod = pods(&children)[0];
+    let (primary, sidecar) = (&pod["containers"][0], &pod["initContainers"][0]);
+    let has = |container: &Value, volume: &str| {
+        container["volumeMounts"].as_array().unwrap().iter().any(|mount| mount["name"] == volume)
+    };
+    assert_eq!((&primary["name"], &sidecar["name"]), (&"primary".into(), &"sidecar".into()));
+    for key in ["keys", "identity"] {
+        assert!(has(primary, key) && !has(sidecar, key), "{key}");
+    }
+    assert!(has(sidecar, "buckets") && !has(primary, "buckets"));
+    let data = sidecar["volumeMounts"].as_array().unwrap().iter().filter(|mount| mount["name"] == "data");
+    let data: Vec<_> = data.map(|mount| (mount["subPath"].as_str().unwrap(), mount["readOnly"] == true)).collect();
+    assert_eq!(data, [("mailboxes", true), ("outbox", false), ("sidecar", false), ("staging", false)]);
+    let volume = pod["volumes"].as_array().unwrap().iter().find(|volume| volume["name"] == "buckets").unwrap();
+    assert_eq!(
+        (&volume["secret"]["secretName"], &volume["secret"]["optional"]),
+        (&"mail-buckets".into(), &true.into())
+    );
+    // It is started first and ends last; neither its start nor its state keeps the pod from serving.
+    assert_eq!(sidecar["restartPolicy"], "Always");
+    assert!(sidecar["startupProbe"].is_null() && sidecar["readinessProbe"].is_null());
 }

@@ -65,12 +65,14 @@ impl Server {
             self.leaf(server, &format!("{name}-{front}-tls"), &internal, Subject::Peer(&peer)).await?;
         }
         let public_secret = self.public_certificate(server, &labels).await?;
+        let buckets = self.buckets(server);
         let observed = Observed {
             server,
             id: &id,
             image: &self.found.image,
             public_secret: &public_secret,
             operator_namespace: &self.context.config.namespace,
+            buckets: &buckets,
         };
         let children = plan(&observed);
         for child in children {

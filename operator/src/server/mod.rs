@@ -2,9 +2,11 @@
 //!
 //! A pass looks at everything and does what is due; it is repeated when something has changed, soon where something is
 //! still missing, and every [`STEADY`] to see what the shards say. Each step is of a file:
-//! [`children`](make) makes the objects, [`route`] pushes the directory and installs first keys, [`report`] writes what is
-//! known.
+//! [`children`](make) makes the objects, [`route`] pushes the directory and installs first keys, [`backup`] does what is to be
+//! done about copies, [`report`] writes what is known.
 
+mod backup;
+mod copies;
 mod directory;
 mod make;
 mod report;
@@ -13,7 +15,7 @@ pub mod secrets;
 mod volumes;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use api::MailServer;
@@ -24,12 +26,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::apply::Applied;
+use crate::board::Board;
 use crate::events::Events;
 use crate::index::Key;
 use crate::metrics::{Ended, Metrics};
 use crate::shard::ShardClient;
 use crate::watch::Watched;
 use crate::{Config, OperatorError};
+use copies::Copies;
 use directory::Desk;
 use secrets::{Problem, Secrets};
 
@@ -56,6 +60,15 @@ pub struct Context {
     pub events: Events,
     /// What is counted.
     pub metrics: Metrics,
+    /// How policies fare.
+    pub board: Mutex<Board>,
+}
+
+impl Context {
+    /// The board, for a moment: never across an await.
+    pub fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The loop's memory.
@@ -65,6 +78,7 @@ pub struct Server {
     secrets: Secrets,
     applied: Applied,
     desk: Desk,
+    copies: Copies,
     /// The id and the links that go with it, once they are known.
     identity: Option<Identified>,
     /// What children were made from, and when.
@@ -102,6 +116,7 @@ impl Server {
             secrets,
             applied: Applied::default(),
             desk: Desk::default(),
+            copies: Copies::default(),
             identity: None,
             made: None,
             found: Found::default(),
@@ -155,7 +170,7 @@ impl Server {
         self.report(&server, &routed).await?;
         let clear = self.found.blocked.is_none() && self.found.shards.is_empty() && self.found.certificates.is_none();
         let blocked = !clear || !routed.problems.is_empty();
-        self.secrets.hurry(blocked);
+        self.secrets.hurry(blocked || routed.copied.is_failing());
         let old = self.made.as_ref().is_some_and(|(_, at)| at.elapsed() >= secrets::MISSED);
         if !clear || blocked && old {
             self.made = None;
@@ -172,6 +187,8 @@ impl Server {
 
     /// Versions of everything that children follow from.
     fn causes(&self, server: &MailServer) -> Vec<String> {
+        // Before the index is locked.
+        let buckets = format!("{:?}", self.buckets(server));
         let index = self.context.watched.index();
         let ours = |meta: &kube::core::ObjectMeta| {
             meta.labels.as_ref().and_then(|labels| labels.get(crate::names::SERVER)) == Some(&self.key.1)
@@ -184,7 +201,7 @@ impl Server {
         let deployments = index.deployments.of(&self.key.0).map(|o| &o.metadata).filter(|m| ours(m)).map(stamp);
         let claims = index.claims.of(&self.key.0).filter(|o| ours(&o.metadata));
         let claims = claims.map(|o| format!("{:?} {:?}", o.metadata.uid, o.metadata.resource_version));
-        [notes, own].into_iter().chain(sets).chain(deployments).chain(claims).collect()
+        [notes, own, buckets].into_iter().chain(sets).chain(deployments).chain(claims).collect()
     }
 }
 

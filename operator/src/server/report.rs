@@ -1,9 +1,10 @@
-//! Writes what is known into the status of the MailServer and of its Mailboxes and Aliases, where it has changed.
+//! Writes what is known into the status of the MailServer, of its Mailboxes and Aliases, and of the BackupPolicies and runs
+//! that concern them, where it has changed.
 
 use std::sync::Arc;
 
 use api::conditions::reason;
-use api::{Alias, MailServer, Mailbox};
+use api::{Alias, BackupPolicy, MailServer, Mailbox, MailboxBackup, MailboxRestore};
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -13,6 +14,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Server;
+use super::backup::RunSeen;
 use super::route::Routed;
 use super::secrets::Problem;
 use crate::metrics::Wrote;
@@ -36,7 +38,7 @@ impl Server {
         let one = |mailbox: Arc<Mailbox>| async move {
             let placed = self.placing(&mailbox, routed);
             let name = mailbox.name_any();
-            let status = status::mailbox(mailbox.status.as_ref(), &name, placed, &routed.findings, at(&*mailbox));
+            let status = status::mailbox(mailbox.status.as_ref(), &name, &placed, &routed.findings, at(&*mailbox));
             self.write(&*mailbox, mailbox.status.as_ref(), &status, &status.conditions).await
         };
         let other = |alias: Arc<Alias>| async move {
@@ -46,7 +48,60 @@ impl Server {
         let written: Vec<_> = stream::iter(mailboxes).map(one).buffer_unordered(AT_ONCE).collect().await;
         written.into_iter().collect::<Result<(), _>>()?;
         let written: Vec<_> = stream::iter(aliases).map(other).buffer_unordered(AT_ONCE).collect().await;
-        written.into_iter().collect()
+        written.into_iter().collect::<Result<(), _>>()?;
+        self.report_policies(routed).await?;
+        self.report_runs(routed).await
+    }
+
+    /// Says how policies fare that are in force here: under this MailServer, and under all others of the namespace.
+    async fn report_policies(&self, routed: &Routed) -> Result<(), OperatorError> {
+        let Some(views) = &routed.copied.views else { return Ok(()) };
+        self.context.board().put(&self.key, views.clone());
+        for name in views.keys() {
+            let key = (self.key.0.clone(), name.clone());
+            let Some(object) = self.context.watched.index().policies.get(&key).cloned() else { continue };
+            let (all, calm) = {
+                let board = self.context.board();
+                (board.of(&key), board.is_calm(&key))
+            };
+            let before = object.status.as_ref();
+            let status = status::policy::policy(before, &object.spec, &all, calm, at(&*object));
+            if before != Some(&status) {
+                self.context.board().told(&key);
+            }
+            self.write::<BackupPolicy, _>(&object, before, &status, &status.conditions).await?;
+        }
+        Ok(())
+    }
+
+    /// Says how runs fare that are not over.
+    async fn report_runs(&self, routed: &Routed) -> Result<(), OperatorError> {
+        let (backups, restores) = {
+            let index = self.context.watched.index();
+            let backups: Vec<Arc<MailboxBackup>> = index.backups.of(&self.key.0).cloned().collect();
+            let restores: Vec<Arc<MailboxRestore>> = index.restores.of(&self.key.0).cloned().collect();
+            (backups, restores)
+        };
+        for object in backups {
+            let Some((seen, executor)) = self.run_of(&*object, routed) else { continue };
+            let (before, seconds) = (object.status.as_ref(), object.spec.deadline_seconds);
+            let status = status::run::backup(before, seconds, self.run_seen(seen, &executor), at(&*object));
+            self.write(&*object, before, &status, &status.conditions).await?;
+        }
+        for object in restores {
+            let Some((seen, executor)) = self.run_of(&*object, routed) else { continue };
+            let (before, seconds) = (object.status.as_ref(), object.spec.deadline_seconds);
+            let status = status::run::restore(before, seconds, self.run_seen(seen, &executor), at(&*object));
+            self.write(&*object, before, &status, &status.conditions).await?;
+        }
+        Ok(())
+    }
+
+    /// What a pass has shown of a run, and who has it; none for one that is over or another server's.
+    fn run_of<'a, K: Resource>(&self, object: &K, routed: &'a Routed) -> Option<(&'a RunSeen, String)> {
+        let seen = routed.copied.runs.get(object.meta().uid.as_ref()?)?;
+        let executor = seen.shard.as_ref().map(|(shard, _)| names::shard(&self.key.1, *shard));
+        Some((seen, executor.unwrap_or_default()))
     }
 
     /// Says that nothing is done.
@@ -84,7 +139,7 @@ impl Server {
             None => self.desk.current().is_some_and(|push| push.directory.mailboxes.get(&id).is_some_and(|m| m.keyed)),
         };
         let acknowledged = routed.current.contains(&shard) || !routed.reports.contains_key(&shard);
-        Placed { at: Some((id, shard)), acknowledged, keyed }
+        Placed { at: Some((id, shard)), acknowledged, keyed, copies: self.copies.of(shard, id) }
     }
 
     /// What the cluster says of our children.
@@ -146,7 +201,7 @@ impl Server {
         seen
     }
 
-    /// Writes a status unless it is there already, and tells of a change of Ready.
+    /// Writes a status unless it is there already, and tells of a change of its main condition.
     async fn write<K, S>(
         &self,
         object: &K,
@@ -162,7 +217,8 @@ impl Server {
         if before == Some(status) {
             return Ok(());
         }
-        let old: Vec<_> = before.and_then(|before| ready_reason(before)).into_iter().collect();
+        let main = main_condition(&K::kind(&()));
+        let old = before.and_then(|before| main_reason(before, main));
         let api: Api<K> = Api::namespaced(self.context.client.clone(), &self.key.0);
         let name = object.name_any();
         let mut metadata = json!({"name": name});
@@ -180,10 +236,10 @@ impl Server {
             }
             Err(error) => return Err(error),
         }
-        if let Some(ready) = api::condition(conditions, api::conditions::READY)
-            && old.first() != Some(&ready.reason)
+        if let Some(told) = api::condition(conditions, main)
+            && old.as_ref() != Some(&told.reason)
         {
-            self.context.events.ready(&object.object_ref(&()), ready).await;
+            self.context.events.tell(&object.object_ref(&()), told).await;
         }
         Ok(())
     }
@@ -196,11 +252,17 @@ fn cause(key: Option<&Problem>, spoke: Option<&Problem>, pod: Option<Problem>) -
     key.or(known).cloned().or(pod).or_else(|| spoke.cloned())
 }
 
-/// The reason of Ready in any of our statuses.
-fn ready_reason<S: Serialize>(status: &S) -> Option<String> {
+/// The condition of a kind that people wait for.
+fn main_condition(kind: &str) -> &'static str {
+    let all = api::conditions::OF.iter().find(|(known, _)| *known == kind);
+    all.and_then(|(_, all)| all.first()).copied().unwrap_or(api::conditions::READY)
+}
+
+/// The reason of that condition in any of our statuses.
+fn main_reason<S: Serialize>(status: &S, main: &str) -> Option<String> {
     let status = serde_json::to_value(status).ok()?;
-    let ready = status["conditions"].as_array()?.iter().find(|condition| condition["type"] == "Ready")?;
-    ready["reason"].as_str().map(str::to_owned)
+    let told = status["conditions"].as_array()?.iter().find(|condition| condition["type"] == main)?;
+    told["reason"].as_str().map(str::to_owned)
 }
 
 fn at<K: Resource>(object: &K) -> At {
@@ -238,10 +300,12 @@ fn why(pod: &k8s_openapi::api::core::v1::Pod) -> Option<String> {
     if let Some(unscheduled) = unscheduled {
         return unscheduled.message.clone();
     }
-    let state = status.container_statuses.as_ref()?.iter().find_map(|container| container.state.clone())?;
-    let waiting = state.waiting.map(|waiting| (waiting.reason, waiting.message));
-    let ended = state.terminated.map(|ended| (ended.reason, ended.message));
-    let (reason, message) = waiting.or(ended)?;
+    // The sidecar comes first: what keeps it from starting keeps the primary from it.
+    let all = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+    let (reason, message) = all.filter_map(|container| container.state.clone()).find_map(|state| {
+        let waiting = state.waiting.map(|waiting| (waiting.reason, waiting.message));
+        waiting.or(state.terminated.map(|ended| (ended.reason, ended.message)))
+    })?;
     Some([reason, message].into_iter().flatten().collect::<Vec<_>>().join(": "))
 }
 

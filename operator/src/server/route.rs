@@ -14,6 +14,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::Server;
+use super::backup::Copied;
 use super::directory::Input;
 use super::secrets::{Problem, Trouble};
 use crate::index::Broken;
@@ -38,6 +39,8 @@ pub struct Routed {
     pub held: Option<usize>,
     /// Mailboxes and Aliases that cannot be read.
     pub broken: Vec<(&'static str, Broken)>,
+    /// What copies are made, and how that goes.
+    pub copied: Copied,
     /// Something was changed, and another pass will see more.
     pub changed: bool,
 }
@@ -45,7 +48,7 @@ pub struct Routed {
 impl Routed {
     /// True where nothing is expected to happen by itself soon.
     pub fn is_settled(&self) -> bool {
-        !self.changed && self.problems.is_empty() && self.refused.is_empty()
+        !self.changed && !self.copied.busy && self.problems.is_empty() && self.refused.is_empty()
     }
 }
 
@@ -82,6 +85,7 @@ impl Server {
         let reports = routed.reports.iter().filter(|(_, status)| self.desk.is_current(status));
         routed.current.extend(reports.map(|(shard, _)| *shard));
         self.install_keys(&clients, &objects, &mut routed).await?;
+        self.back_up(&clients, server, &id, &objects, &mut routed).await;
         Ok(routed)
     }
 
@@ -166,8 +170,12 @@ impl Server {
         let servers = index.servers.of(namespace).map(|o| Object::MailServer(Box::new((**o).clone())));
         let mailboxes = index.mailboxes.of(namespace).map(|o| Object::Mailbox(Box::new((**o).clone())));
         let aliases = index.aliases.of(namespace).map(|o| Object::Alias(Box::new((**o).clone())));
+        let policies = index.policies.of(namespace).map(|o| Object::BackupPolicy(Box::new((**o).clone())));
+        let backups = index.backups.of(namespace).map(|o| Object::MailboxBackup(Box::new((**o).clone())));
+        let restores = index.restores.of(namespace).map(|o| Object::MailboxRestore(Box::new((**o).clone())));
         let valid = |object: &Object| api::validate(object).is_empty();
-        let objects = servers.chain(mailboxes).chain(aliases).filter(valid).collect();
+        let objects = servers.chain(mailboxes).chain(aliases).chain(policies).chain(backups).chain(restores);
+        let objects = objects.filter(valid).collect();
         let broken = index.mailboxes.broken(namespace).into_iter().map(|broken| ("Mailbox", broken));
         let broken = broken.chain(index.aliases.broken(namespace).into_iter().map(|broken| ("Alias", broken)));
         (objects, broken.collect())

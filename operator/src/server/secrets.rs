@@ -6,6 +6,7 @@
 //! | `<server>-secret` | `server.key` | once | no |
 //! | `<server>-ca`, `<server>-public-ca` | `tls.crt`, `tls.key` | once | no |
 //! | `<server>-shard-<n>-tls`, `<server>-imap-tls`, `<server>-mx-tls` | `tls.crt`, `tls.key`, `ca.crt` | when due | yes |
+//! | `<server>-buckets` | `<policy>.accessKeyId`, ..., of all policies | as those change | yes |
 //! | `<server>-public-tls` | `tls.crt`, `tls.key`, `ca.crt` | when due, where the MailServer names none | yes |
 //!
 //! Secrets are neither listed nor watched: each is read by its name, and what was read is good for a while.
@@ -132,7 +133,7 @@ impl Secrets {
     }
 
     /// Writes a Secret that is ours to replace.
-    async fn put(
+    pub async fn put(
         &mut self,
         name: &str,
         labels: &BTreeMap<String, String>,

@@ -63,6 +63,8 @@ pub struct Settings {
     /// Folder with `accessKeyId`, `secretAccessKey`, `sessionToken` (if any) and `ca.crt` (if any). With
     /// [`model::backup::S3::ambient`] only `ca.crt` counts.
     pub credentials: Option<PathBuf>,
+    /// What the names of those files begin with: several buckets may share a folder.
+    pub named: String,
     /// PEM file with the authorities that are trusted, and no others; instead of `ca.crt`.
     pub ca: Option<PathBuf>,
 }

@@ -11,7 +11,7 @@ use model::backup::Policy;
 
 use super::claim::Claimed;
 use crate::assemble::AssembleError;
-use crate::bucket::BucketError;
+use crate::bucket::{BucketError, Refusal};
 use crate::ship::ShipError;
 
 /// A gap or fork is told for so long; the archive's manifests keep it for ever.
@@ -184,6 +184,13 @@ fn message(text: &str, hint: Option<String>) -> String {
 fn of_bucket(error: &BucketError) -> &'static str {
     match error {
         BucketError::Conflict { .. } => "ForeignWriter",
+        BucketError::Refused { refusal, .. } => match refusal {
+            Refusal::Denied => "AccessDenied",
+            Refusal::NoBucket => "BucketNotFound",
+            Refusal::Full => "BucketFull",
+            Refusal::Clock => "ClockSkew",
+            Refusal::Other => "BucketUnreachable",
+        },
         BucketError::Files(FilesError::Io { source, .. }) => match source.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "BucketFull",
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "AccessDenied",
@@ -262,6 +269,23 @@ mod tests {
             assert_eq!(report.within_rpo.status, within, "{report:?}");
         }
         assert_eq!(late.lag(now), 15);
+    }
+
+    #[test]
+    fn a_refusal_is_told_by_what_there_is_to_do() {
+        let cases = [
+            (Refusal::Denied, "AccessDenied", "credentials"),
+            (Refusal::NoBucket, "BucketNotFound", "make the bucket"),
+            (Refusal::Full, "BucketFull", "quota"),
+            (Refusal::Clock, "ClockSkew", "clock"),
+            (Refusal::Other, "BucketUnreachable", "endpoint"),
+        ];
+        for (refusal, reason, hint) in cases {
+            let error = BucketError::Refused { action: "put", key: "k".into(), refusal, reason: "no".into() };
+            let failure = Failure::from(&AssembleError::from(error));
+            assert_eq!(failure.reason, reason);
+            assert!(failure.message.contains(hint), "{}", failure.message);
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub struct Config {
     pub data: PathBuf,
     /// The primary's socket.
     pub socket: PathBuf,
-    /// A folder for each policy with the credentials of its bucket.
+    /// A folder with the credentials of every policy's bucket: `<policy>.accessKeyId` and so on.
     pub credentials: PathBuf,
     /// What may be changed, and rarely is.
     #[serde(default)]

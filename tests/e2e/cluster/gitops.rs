@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use crate::harness::{SYSTEM, Tenant, kubectl, manifests, project, try_kubectl, within};
 
 /// What the operator may write.
-const OURS: [&str; 11] = [
+const OURS: [&str; 14] = [
     "mailservers",
     "mailboxes",
     "aliases",
+    "backuppolicies",
+    "mailboxbackups",
+    "mailboxrestores",
     "statefulsets",
     "deployments",
     "configmaps",
@@ -46,7 +49,7 @@ fn settled() -> f64 {
 
 /// The version of every object that somebody declared or the operator made.
 fn versions(tenant: &Tenant) -> BTreeMap<String, String> {
-    let kinds = format!("{},backuppolicies", OURS.join(","));
+    let kinds = OURS.join(",");
     let form = "jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.resourceVersion}{\"\\n\"}{end}";
     let found = tenant.kubectl(&["get", &kinds, "-o", form]);
     found.lines().filter_map(|line| line.split_once(' ')).map(|(a, b)| (a.to_owned(), b.to_owned())).collect()

@@ -1,25 +1,6 @@
 //! Honest status: what is wrong shows on a condition with a reason and the next step, and goes when it is mended.
 
-use std::time::{Duration, Instant};
-
 use crate::harness::{Tenant, kubectl};
-
-/// From a change to the condition that tells of it.
-const SOON: Duration = Duration::from_secs(10);
-
-impl Tenant {
-    fn patch(&self, object: &str, patch: &str) {
-        self.kubectl(&["patch", object, "--type=merge", "-p", patch]);
-    }
-
-    /// Waits for a condition, which must come soon.
-    fn soon(&self, object: &str, condition: &str, status: &str, reason: &str) -> String {
-        let start = Instant::now();
-        let told = self.wait(object, condition, status, Some(reason));
-        assert!(start.elapsed() <= SOON, "{object} {reason} took {:?}", start.elapsed());
-        told
-    }
-}
 
 #[test]
 #[ignore = "needs a cluster: tests/e2e/cluster/run"]

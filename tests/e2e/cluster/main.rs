@@ -16,6 +16,7 @@ mod admit_mailbox;
 mod admit_mailboxbackup;
 mod admit_mailboxrestore;
 mod admit_mailserver;
+mod backups;
 mod chart;
 mod connections;
 mod first_mail;

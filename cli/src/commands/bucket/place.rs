@@ -62,7 +62,8 @@ impl Place {
             path_style: self.endpoint.is_some() && !self.virtual_host,
             ambient: self.credentials.is_none(),
         };
-        Ok(Box::new(S3::new(Settings { bucket, credentials: self.credentials.clone(), ca: self.ca.clone() })))
+        let (credentials, ca) = (self.credentials.clone(), self.ca.clone());
+        Ok(Box::new(S3::new(Settings { bucket, credentials, named: String::new(), ca })))
     }
 
     fn region(&self, environment: &[String]) -> String {

@@ -11,6 +11,7 @@
 //! | `DELETE /v1/keys/{mailboxId}/slots/{slot}` | | 204 when the slot is gone and its sessions have ended; 404 where there is
 //! no such slot; 409 for the last one that opens the mailbox |
 //! | `PUT /v1/policies` | a [`control::operator::Wanted`] | 204, when it is on disk; 400 where it does not parse |
+//! | `GET /v1/policies` | | 200 and the [`model::backup::Policies`] in force; 204 before the first |
 //! | `GET /v1/status` | | 200 and a [`control::operator::Status`] |
 //!
 //! Answers that are no success are `{"error": "..."}`, one line for people.
@@ -49,7 +50,7 @@ pub fn router(shard: Arc<Shard>) -> Router {
         .route("/v1/directory", put(push).get(pushed).layer(DefaultBodyLimit::max(MAX_DIRECTORY)))
         .route("/v1/keys/{mailbox}", put(keys))
         .route("/v1/keys/{mailbox}/slots/{slot}", delete(slot))
-        .route("/v1/policies", put(policies).layer(DefaultBodyLimit::max(MAX_DIRECTORY)))
+        .route("/v1/policies", put(policies).get(in_force).layer(DefaultBodyLimit::max(MAX_DIRECTORY)))
         .route("/v1/status", get(status))
         .layer(middleware::from_fn(operators_only))
         .with_state(shard)
@@ -136,6 +137,10 @@ async fn policies(State(shard): State<Arc<Shard>>, body: Bytes) -> Response {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => unavailable(&error),
     }
+}
+
+async fn in_force(State(shard): State<Arc<Shard>>) -> Response {
+    shard.wanted.policies().map_or_else(|| StatusCode::NO_CONTENT.into_response(), |it| Json(it).into_response())
 }
 
 async fn status(State(shard): State<Arc<Shard>>) -> Response {

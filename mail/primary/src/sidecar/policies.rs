@@ -91,6 +91,11 @@ impl Wanted {
         Ok(())
     }
 
+    /// The policies in force; none before the first push ever.
+    pub fn policies(&self) -> Option<Policies> {
+        self.current.borrow().policies.clone()
+    }
+
     /// A sign of life of the sidecar.
     pub fn heard(&self) {
         let mut sidecar = self.sidecar();

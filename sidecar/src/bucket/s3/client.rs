@@ -166,18 +166,19 @@ fn read(settings: &Settings) -> Result<Files, BucketError> {
 
 fn read_once(settings: &Settings) -> Result<Files, BucketError> {
     let folder = settings.credentials.as_deref();
+    let file = |folder: &Path, name: &str| folder.join(format!("{}{name}", settings.named));
     let ca = match (&settings.ca, folder) {
         (Some(path), _) => Some(needed(path)?),
-        (None, Some(folder)) => optional(&folder.join("ca.crt"))?,
+        (None, Some(folder)) => optional(&file(folder, "ca.crt"))?,
         (None, None) => None,
     };
     let keys = match folder.filter(|_| !settings.bucket.ambient) {
         Some(folder) => {
             let text = |bytes: Vec<u8>| Zeroizing::new(String::from_utf8_lossy(&bytes).trim().to_owned());
             Some(Keys {
-                id: text(needed(&folder.join("accessKeyId"))?).to_string(),
-                secret: text(needed(&folder.join("secretAccessKey"))?),
-                token: optional(&folder.join("sessionToken"))?.map(text).filter(|token| !token.is_empty()),
+                id: text(needed(&file(folder, "accessKeyId"))?).to_string(),
+                secret: text(needed(&file(folder, "secretAccessKey"))?),
+                token: optional(&file(folder, "sessionToken"))?.map(text).filter(|token| !token.is_empty()),
             })
         }
         None => None,

@@ -38,7 +38,7 @@ fn with(server: &Server, change: impl FnOnce(&mut model::backup::S3)) -> S3 {
         ambient: false,
     };
     change(&mut bucket);
-    let mut s3 = S3::new(Settings { bucket, credentials: Some(server.credentials()), ca: None });
+    let mut s3 = S3::new(Settings { bucket, credentials: Some(server.credentials()), named: String::new(), ca: None });
     s3.resolve = Some(Ipv4Addr::LOCALHOST.into());
     s3
 }
@@ -253,6 +253,30 @@ async fn credentials_that_are_renewed_in_their_files_are_used_at_once() {
     std::fs::remove_file(server.credentials().join("accessKeyId")).unwrap();
     let error = fill(&bucket).await.unwrap_err();
     assert!(error.to_string().contains("accessKeyId"), "{error}");
+}
+
+#[tokio::test]
+async fn what_opens_several_buckets_lies_in_one_folder_by_the_names_of_their_policies() {
+    let server = Server::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["accessKeyId", "secretAccessKey", "ca.crt"] {
+        let (from, to) =
+            (server.credentials().join(name), |policy: &str| folder.path().join(format!("{policy}.{name}")));
+        std::fs::copy(&from, to("daily")).unwrap();
+        std::fs::write(to("gold"), if name == "ca.crt" { std::fs::read(&from).unwrap() } else { b"wrong".to_vec() })
+            .unwrap();
+    }
+    let of = |policy: &str| {
+        let mut s3 = below(&server, "p");
+        s3.settings.credentials = Some(folder.path().to_owned());
+        s3.settings.named = format!("{policy}.");
+        s3
+    };
+    fill(&of("daily")).await.unwrap();
+    let error = fill(&of("gold")).await.unwrap_err();
+    assert!(matches!(error, BucketError::Refused { refusal: Refusal::Denied, .. }), "{error:?}");
+    let error = fill(&of("silver")).await.unwrap_err();
+    assert!(error.to_string().contains("silver.accessKeyId"), "{error}");
 }
 
 async fn fill(bucket: &S3) -> Result<Put, BucketError> {

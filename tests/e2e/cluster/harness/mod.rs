@@ -3,7 +3,9 @@
 pub mod admit;
 mod clients;
 pub mod load;
+mod node;
 mod reach;
+mod s3;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,9 +15,12 @@ use std::time::{Duration, Instant};
 
 pub use clients::Mail;
 pub use reach::Reach;
+pub use s3::S3;
 
 /// How long anything may take: pulling up pods on a busy machine.
 pub const DEADLINE: Duration = Duration::from_mins(3);
+/// From a change to the condition that tells of it.
+const SOON: Duration = Duration::from_secs(10);
 /// Where the operator is.
 pub const SYSTEM: &str = "sealpost-system";
 /// The password in the sample Secret of ann@example.org.
@@ -163,6 +168,20 @@ impl Tenant {
                 && condition["observedGeneration"] == found["metadata"]["generation"];
             if fits { Ok(condition["message"].as_str().unwrap().to_owned()) } else { Err(format!("{conditions:?}")) }
         })
+    }
+
+    /// The same, which must come soon.
+    pub fn soon(&self, object: &str, condition: &str, status: &str, reason: &str) -> String {
+        let start = Instant::now();
+        let told = self.wait(object, condition, status, Some(reason));
+        assert!(start.elapsed() <= SOON, "{object} {reason} took {:?}", start.elapsed());
+        println!("{object} {condition}={status} {reason} after {:?}", start.elapsed());
+        told
+    }
+
+    /// Changes an object.
+    pub fn patch(&self, object: &str, patch: &str) {
+        self.kubectl(&["patch", object, "--type=merge", "-p", patch]);
     }
 
     /// An object as it is now.
