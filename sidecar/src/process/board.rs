@@ -11,7 +11,7 @@ use model::backup::Policy;
 
 use super::claim::Claimed;
 use crate::assemble::AssembleError;
-use crate::bucket::BucketError;
+use crate::bucket::{BucketError, Refusal};
 use crate::ship::ShipError;
 
 /// A gap or fork is told for so long; the archive's manifests keep it for ever.
@@ -26,6 +26,8 @@ pub struct Standing {
     pub claimed: Option<Result<Claimed, Failure>>,
     /// The failure since the last success, if any.
     pub failing: Option<Failure>,
+    /// The owner marker could not be looked at the last time.
+    pub unanswered: bool,
     /// End of the last upload that went well.
     pub last_upload: Option<Timestamp>,
     /// When the newest snapshot was made.
@@ -43,6 +45,13 @@ pub struct Failure {
     pub reason: &'static str,
     /// For people, with the next step.
     pub message: String,
+}
+
+impl Failure {
+    /// True if it is about one mailbox's archive: that others go well says nothing about it.
+    pub fn is_of_one(&self) -> bool {
+        matches!(self.reason, "ForeignWriter" | "Damaged" | "Failed")
+    }
 }
 
 /// What was measured of a destination's mailboxes.
@@ -184,6 +193,13 @@ fn message(text: &str, hint: Option<String>) -> String {
 fn of_bucket(error: &BucketError) -> &'static str {
     match error {
         BucketError::Conflict { .. } => "ForeignWriter",
+        BucketError::Refused { refusal, .. } => match refusal {
+            Refusal::Denied => "AccessDenied",
+            Refusal::NoBucket => "BucketNotFound",
+            Refusal::Full => "BucketFull",
+            Refusal::Clock => "ClockSkew",
+            Refusal::Other => "BucketUnreachable",
+        },
         BucketError::Files(FilesError::Io { source, .. }) => match source.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "BucketFull",
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "AccessDenied",
