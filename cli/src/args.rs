@@ -75,6 +75,19 @@ pub struct Up {
     /// How many IMAP processes to run; the MailServer's `spec.imap.replicas` is for clusters.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
     pub imap_replicas: u16,
+    /// Where copies go: `folder`, one below the state for each policy, or `s3`, the buckets that the policies name, with
+    /// what opens them from the Secrets in the manifests.
+    #[arg(long, default_value = "folder")]
+    pub buckets: Buckets,
+}
+
+/// What the destinations of policies are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Buckets {
+    /// A folder of the state.
+    Folder,
+    /// What the policies say.
+    S3,
 }
 
 /// How listeners get their ports.

@@ -126,8 +126,16 @@ def main(bucket, archive, out):
         # Without one: nobody ever logged in, or no mail ever waited.
         if (timeline / name).is_dir():
             (out / f"{name}.sqlite").write_bytes(restored(timeline / name))
-    keys = sorted((root / mailbox / "keys").glob("*.json"))[-1]
-    (out / "keys.json").write_bytes(keys.read_bytes())
+    (out / "keys.json").write_bytes(keys(root / mailbox / "keys", timeline / "manifest"))
+
+
+def keys(folder, manifests):
+    """The newest version of the keyset that the newest manifest names; of any, where it names none."""
+    manifest = json.loads(json.loads(sorted(manifests.glob("*.json"))[-1].read_bytes())["body"])
+    keyset = manifest.get("keyset")
+    versions = [path.read_bytes() for path in folder.rglob("*.json")]
+    ours = [text for text in versions if keyset in (None, json.loads(text)["keysetId"])]
+    return max(ours, key=lambda text: json.loads(text)["version"])
 
 
 if __name__ == "__main__":

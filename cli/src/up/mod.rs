@@ -3,6 +3,7 @@
 //! It plays the operator (see [`reconcile`]) and the kubelet (see [`child`]): one process per role, on loopback, restarted
 //! with backoff, stopped front ends first. Everything it keeps is under one folder (see [`state`]).
 
+mod buckets;
 mod child;
 mod objects;
 mod pki;
@@ -46,6 +47,9 @@ pub async fn run(options: Up) -> anyhow::Result<()> {
     chooser.check(options.imap_replicas, options.dev_plain)?;
     let mut memory = state.recall()?;
     objects::follows(&manifests.objects, &memory.objects)?;
+    if memory.own(state.volume()?) {
+        eprintln!("! the volume is another one than before: it is owned under term {} from now on", memory.term);
+    }
     let objects = objects::merge(manifests.objects.clone(), &mut memory.objects)?;
     let server = objects::server(&objects.all)?;
     let pki = pki::prepare(&state, &memory.server)?;
@@ -58,8 +62,8 @@ pub async fn run(options: Up) -> anyhow::Result<()> {
 
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let mut plane = Plane::new(&state, &memory.server, server, pki, chooser)?;
-    let mut reconciler = Reconciler::new(state, memory, options.files.clone(), manifests.objects)?;
+    let mut plane = Plane::new(&state, &memory, server, pki, chooser)?;
+    let mut reconciler = Reconciler::new(state, memory, options.files.clone(), options.buckets, manifests.objects)?;
     let patience =
         START.saturating_add(FIRST_KEYS.saturating_mul(u32::try_from(objects.all.len()).unwrap_or(u32::MAX)));
     let started = async {
@@ -117,6 +121,8 @@ pub async fn run(options: Up) -> anyhow::Result<()> {
 
 async fn start(plane: &mut Plane, reconciler: &mut Reconciler, options: &Up) -> anyhow::Result<()> {
     plane.start_primary(&reconciler.state).await?;
+    // Before the sidecar claims archives for it.
+    reconciler.remember_volume()?;
     plane.start_sidecar(&reconciler.state).await?;
     reconciler.reconcile(&plane.shard()?).await?;
     if reconciler.public.files.is_none() {

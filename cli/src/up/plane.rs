@@ -13,11 +13,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::buckets;
 use super::child::{Endpoints, Spec, Supervised};
 use super::pki::Pki;
 use super::ports::Chooser;
 use super::reconcile::Reconciler;
-use super::state::StateDir;
+use super::state::{Memory, StateDir};
 use super::status::Status;
 use crate::args::Up;
 
@@ -25,6 +26,7 @@ use crate::args::Up;
 pub struct Plane {
     server: ServerId,
     hostname: String,
+    term: Term,
     pki: Pki,
     chooser: Chooser,
     operator: Arc<rustls::ClientConfig>,
@@ -45,14 +47,15 @@ impl Plane {
     /// Nothing runs yet.
     pub fn new(
         state: &StateDir,
-        id: &ServerId,
+        memory: &Memory,
         server: &MailServer,
         pki: Pki,
         chooser: Chooser,
     ) -> anyhow::Result<Self> {
         let identity = tls::Identity::load(&pki.operator)?;
         Ok(Self {
-            server: id.clone(),
+            server: memory.server.clone(),
+            term: memory.term,
             hostname: server.spec.hostname.clone(),
             operator: identity.client_config(tls::Role::Primary(ShardId(0)))?,
             _follow: AbortOnDropHandle::new(tokio::spawn(async move {
@@ -77,7 +80,7 @@ impl Plane {
         let base = primary::Config {
             server: self.server.clone(),
             shard: ShardId(0),
-            term: Term(1),
+            term: self.term,
             data: state.path("shard-0"),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             identity: self.pki.primary.clone(),
@@ -106,7 +109,7 @@ impl Plane {
             shard: ShardId(0),
             data: state.path("shard-0"),
             socket: state.path("run/sidecar.sock"),
-            credentials: state.path("run/credentials"),
+            credentials: state.path(buckets::FOLDER),
             // As for the primary: the disk is not the volume's alone.
             tuning: sidecar::process::Tuning { floor_bytes: 256 << 20, ..sidecar::process::Tuning::default() },
         };

@@ -15,12 +15,14 @@ use model::backup::{Run, RunKind};
 use model::{Address, Bindings, BootId, Directory, Generation, MailboxId, Plan, ServerId, ShardId};
 use operator::ShardClient;
 
+use super::buckets;
 use super::objects::{self, Objects};
 use super::pki::{self, Public};
 use super::restore::{self, Asked};
 use super::runs;
 use super::state::{Memory, StateDir};
 use super::status;
+use crate::args::Buckets;
 use crate::control::Wish;
 
 /// Passes after which something must be oscillating.
@@ -33,8 +35,11 @@ pub struct Reconciler {
     /// What is remembered.
     pub memory: Memory,
     files: Vec<PathBuf>,
+    buckets: Buckets,
     declared: Vec<Object>,
     warnings: Vec<String>,
+    /// What is missing to open the buckets.
+    of_buckets: Vec<String>,
     /// What the shard said of itself last.
     of_shard: Vec<String>,
     pushed: Option<Directory>,
@@ -61,6 +66,7 @@ impl Reconciler {
         state: StateDir,
         mut memory: Memory,
         files: Vec<PathBuf>,
+        buckets: Buckets,
         declared: Vec<Object>,
     ) -> anyhow::Result<Self> {
         memory.generation = Generation { epoch: memory.generation.epoch + 1, seq: 0 };
@@ -69,8 +75,10 @@ impl Reconciler {
             state,
             memory,
             files,
+            buckets,
             declared,
             warnings: Vec::new(),
+            of_buckets: Vec::new(),
             of_shard: Vec::new(),
             pushed: None,
             wanted: None,
@@ -82,6 +90,16 @@ impl Reconciler {
             mailboxes: BTreeMap::new(),
             findings: Vec::new(),
         })
+    }
+
+    /// Writes down which volume the primary has taken.
+    pub fn remember_volume(&mut self) -> anyhow::Result<()> {
+        let found = self.state.volume()?;
+        if self.memory.volume != found {
+            self.memory.volume = found;
+            self.state.remember(&self.memory)?;
+        }
+        Ok(())
     }
 
     /// Brings the shard to what is declared; true once the directory in force is the declared one.
@@ -156,13 +174,18 @@ impl Reconciler {
         Ok(changed)
     }
 
-    /// Tells the shard what is to be copied where: every destination is a folder here.
+    /// Tells the shard what is to be copied where, after what opens the buckets is in its place.
     async fn want(&mut self, shard: &ShardClient, plan: &Plan, objects: &Objects, boot: BootId) -> anyhow::Result<()> {
         let server = objects::server(&objects.all)?;
         // Policies that cannot be found stay in force as they last were.
         let last = self.wanted.iter().map(|(_, wanted)| (ShardId(0), wanted.policies.clone())).collect();
         let mut found = api::policies(server, &self.memory.server, &objects.all, &plan.bindings, &last);
-        let policies = found.shards.remove(&ShardId(0)).unwrap_or_default().into_folders(&self.state.path("bucket"));
+        let found = found.shards.remove(&ShardId(0)).unwrap_or_default();
+        let policies = match self.buckets {
+            Buckets::Folder => found.into_folders(&self.state.path("bucket")),
+            Buckets::S3 => found,
+        };
+        self.of_buckets = buckets::lay_out(&self.state.path(buckets::FOLDER), &objects.all, &policies)?;
         let now = Timestamp::now();
         self.memory.runs.retain(|asked| asked.is_remembered(now));
         let mut declared = api::runs(server, &objects.all, &plan.bindings, now).shards;
@@ -374,8 +397,8 @@ impl Reconciler {
                 "waiting mail of {address} cannot be read, and none is taken: {fault}\n  see the log of the primary"
             )
         });
-        let known =
-            self.warnings.iter().chain(&self.of_shard).chain(&self.public.finding).chain(&self.of_runs).cloned();
+        let known = self.warnings.iter().chain(&self.of_buckets).chain(&self.of_shard);
+        let known = known.chain(&self.public.finding).chain(&self.of_runs).cloned();
         self.findings = known.chain(orphaned).chain(faults).chain(findings).collect();
         self.findings.extend(copies(&self.memory.server, objects, &plan.bindings));
     }

@@ -6,8 +6,8 @@
 //! <state>/pki/           development CAs and certificates
 //! <state>/keys/          shard keys, server secret, key bundles of mailboxes
 //! <state>/shard-0/       the volume of primary 0
-//! <state>/bucket/        a folder for each policy: what copies of mailboxes go to
-//! <state>/run/           control socket, configurations of the children
+//! <state>/bucket/        a folder for each policy: what copies of mailboxes go to, unless told otherwise
+//! <state>/run/           control socket, configurations of the children, credentials of buckets
 //! <state>/log/           their logs
 //! ```
 
@@ -16,11 +16,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use files::durable;
-use model::{Bindings, Generation, ServerId};
+use model::{Bindings, Generation, ServerId, Term};
 use serde::{Deserialize, Serialize};
 
 use super::restore::Asked;
 use super::runs;
+
+/// What a primary writes first on a volume.
+const IDENTITY: &str = "shard-0/identity.json";
 
 /// The folder, locked for this process.
 pub struct StateDir {
@@ -42,12 +45,41 @@ pub struct Memory {
     pub bindings: Bindings,
     /// Every object last seen, by kind and name: one whose manifest vanishes stays until it is deleted.
     pub objects: BTreeMap<String, serde_json::Value>,
+    /// Under which the shard is owned. It rises where another volume takes the place of the one before, as with every
+    /// fail-over: archives of both are told apart by it.
+    #[serde(default = "first_term")]
+    pub term: Term,
+    /// The volume that is owned; none before its first start, and in folders of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<String>,
     /// Restores that were asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<Asked>,
     /// Declared runs, with their uid and status.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub declared_runs: runs::Known,
+}
+
+fn first_term() -> Term {
+    Term(1)
+}
+
+impl Memory {
+    /// Takes the volume that was found; true where it is not the one before, and the term was raised.
+    pub fn own(&mut self, found: Option<String>) -> bool {
+        let same = match (&self.volume, &found) {
+            (Some(before), Some(found)) => before == found,
+            (Some(_), None) => false,
+            // `up` ended before it could write down what its primary had made.
+            (None, Some(_)) => true,
+            (None, None) => self.generation == Generation::default(),
+        };
+        if !same {
+            self.term = Term(self.term.0 + 1);
+        }
+        self.volume = found;
+        !same
+    }
 }
 
 impl StateDir {
@@ -101,6 +133,8 @@ impl StateDir {
                 generation: Generation::default(),
                 bindings: Bindings::default(),
                 objects: BTreeMap::new(),
+                term: first_term(),
+                volume: None,
                 runs: Vec::new(),
                 declared_runs: runs::Known::new(),
             },
@@ -131,10 +165,25 @@ impl StateDir {
         Ok(path)
     }
 
+    /// The identity of the volume; none where it is blank.
+    pub fn volume(&self) -> anyhow::Result<Option<String>> {
+        #[derive(Deserialize)]
+        struct Identity {
+            volume: String,
+        }
+        let path = self.path(IDENTITY);
+        match std::fs::read(&path) {
+            // The primary says what is wrong with one that cannot be read, and does not serve it.
+            Ok(text) => Ok(serde_json::from_slice::<Identity>(&text).ok().map(|identity| identity.volume)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
     /// True once a primary has taken the volume; keys and `world.json` are on disk before.
     fn has_volume(&self) -> bool {
         // What cannot be looked at counts as there: nothing is minted on a doubt.
-        self.path("shard-0/identity.json").try_exists().unwrap_or(true)
+        self.path(IDENTITY).try_exists().unwrap_or(true)
     }
 
     fn lost(&self, path: &Path, why: &str) -> anyhow::Error {
@@ -164,5 +213,26 @@ mod tests {
         assert!(said.contains("keys/shard-0.key") && said.contains("restore"), "{said}");
         assert!(!key.exists());
         assert!(state.recall().unwrap_err().to_string().contains("world.json"));
+    }
+
+    #[test]
+    fn another_volume_is_owned_under_a_higher_term() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let mut memory = state.recall().unwrap();
+        let mut own = |found: Option<&str>, started: bool| {
+            let raised = memory.own(found.map(str::to_owned));
+            memory.generation.epoch += u64::from(started);
+            (raised, memory.term.0)
+        };
+        assert_eq!(own(None, true), (false, 1), "the first start");
+        assert_eq!(own(Some("a"), true), (false, 1), "made, and not written down yet");
+        assert_eq!(own(Some("a"), true), (false, 1));
+        assert_eq!(own(None, true), (true, 2), "lost");
+        assert_eq!(own(Some("b"), true), (false, 2), "what the primary made in its place");
+        assert_eq!(own(Some("a"), true), (true, 3), "the first one was found again");
+        assert_eq!(state.volume().unwrap(), None);
+        std::fs::write(state.path(IDENTITY), r#"{"format":1,"volume":"a"}"#).unwrap();
+        assert_eq!(state.volume().unwrap().as_deref(), Some("a"));
     }
 }

@@ -127,9 +127,38 @@ pub const RESTORE_POINTS: &[Point] = &[
     of("restore.archived.after", SIDECAR),
 ];
 
+/// The points that a sidecar comes by when it archives, keeps and tries out.
+pub const SIDECAR_POINTS: &[Point] = &[
+    of("claim.put.after", SIDECAR),
+    of("ship.keys.after", SIDECAR),
+    of("ship.segment.before", SIDECAR),
+    of("ship.segment.after", SIDECAR),
+    of("ship.told.after", SIDECAR),
+    of("ship.base.after", SIDECAR),
+    of("ship.manifest.after", SIDECAR),
+    of("ship.saved.after", SIDECAR),
+    // HOLD and CHECKPOINT.
+    of("fold.asked.before", SIDECAR),
+    of("fold.held.after", SIDECAR),
+    of("fold.tailed.after", SIDECAR),
+    of("fold.folded.after", SIDECAR),
+    of("ship.tail.before", SIDECAR),
+    of("ship.tail.after", SIDECAR),
+    // SNAPSHOT.
+    of("snapshot.made.after", SIDECAR),
+    of("snapshot.uploaded.after", SIDECAR),
+    of("snapshot.noted.after", SIDECAR),
+    of("retain.planned.after", SIDECAR),
+    of("retain.named.after", SIDECAR),
+    of("retain.removed.after", SIDECAR),
+    of("verify.begun.after", SIDECAR),
+    of("verify.assembled.after", SIDECAR),
+    of("verify.compared.after", SIDECAR),
+];
+
 /// Every point there is.
 pub fn points() -> impl Iterator<Item = &'static Point> {
-    POINTS.iter().chain(ARCHIVE_POINTS).chain(RESTORE_POINTS)
+    POINTS.iter().chain(ARCHIVE_POINTS).chain(RESTORE_POINTS).chain(SIDECAR_POINTS)
 }
 
 /// The variable that names the folder.

@@ -121,7 +121,9 @@ impl Inventory {
                 self.snapshots.push(SnapshotName { entry, note: None, commit, time });
             }
             Some(Name::Snapshot { part: SnapshotPart::Record, .. }) => self.notes.push(entry),
-            Some(Name::Owner { .. } | Name::Keys { .. }) | None => self.strangers.push(entry.key),
+            Some(Name::Owner { .. } | Name::Keys { .. } | Name::OtherKeys { .. }) | None => {
+                self.strangers.push(entry.key);
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Whose archives are in a bucket, and whose signatures count.
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use model::backup::ArchiveId;
 use model::{MailboxId, ServerId};
@@ -8,7 +9,7 @@ use serde::Deserialize;
 
 use super::fetch::Objects;
 use super::{AssembleError, Inventory};
-use crate::bucket::{Bucket, BucketError, list_all};
+use crate::bucket::{Bucket, BucketError, Entry, list_all};
 use crate::format::{Damage, Fault, Name, Owner, SignerKey, mailbox_prefix, timeline_prefix};
 
 /// Behind every key that has a certain first part: no key has this character.
@@ -68,25 +69,57 @@ impl<'a> Source<'a> {
         Ok(inventory)
     }
 
-    /// The newest `keys.json` of a mailbox that is what its name says, with its version; and what is wrong with newer ones.
+    /// The newest `keys.json` of an archive that is what its name says, with its version; and what is wrong with newer ones.
+    /// Where a mailbox had several keysets, one after the other, those of the archive's own count.
     pub async fn keys(&self, archive: &ArchiveId) -> Result<(Option<(u64, Bytes)>, Vec<Damage>), AssembleError> {
         #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
         struct Keys {
             version: u64,
+            keyset_id: Option<String>,
         }
         let prefix = format!("{}keys/", mailbox_prefix(self.root(), archive.mailbox));
+        let entries = list_all(self.objects.bucket, &prefix).await?;
+        let mut known: Vec<(u64, Option<String>, Entry)> = Vec::new();
+        for entry in entries {
+            match Name::of_key(self.root(), &entry.key) {
+                Some(Name::Keys { version, .. }) => known.push((version, None, entry)),
+                Some(Name::OtherKeys { keyset, version, .. }) => {
+                    known.push((version, Some(HEXLOWER.encode(&keyset)), entry));
+                }
+                _ => {}
+            }
+        }
+        let several = known.iter().any(|(_, keyset, _)| keyset.is_some());
+        let wanted = if several { self.keyset(archive).await? } else { None };
+        known.retain(|(_, keyset, _)| keyset.is_none() || *keyset == wanted);
+        known.sort_by(|a, b| (b.0, &b.1).cmp(&(a.0, &a.1)));
         let mut damages = Vec::new();
-        for entry in list_all(self.objects.bucket, &prefix).await?.iter().rev() {
-            let Some(Name::Keys { version, .. }) = Name::of_key(self.root(), &entry.key) else { continue };
-            let bytes = self.objects.whole(entry).await?;
+        for (version, named, entry) in known {
+            let bytes = self.objects.whole(&entry).await?;
             let fault = match serde_json::from_slice::<Keys>(&bytes) {
-                Ok(keys) if keys.version == version => return Ok((Some((version, bytes)), damages)),
-                Ok(keys) => Fault::Place(format!("version {}", keys.version)),
+                Ok(keys) if keys.version != version => Fault::Place(format!("version {}", keys.version)),
+                Ok(keys) if named.is_some() && keys.keyset_id != named => {
+                    Fault::Place(format!("keyset {}", keys.keyset_id.unwrap_or_default()))
+                }
+                Ok(keys) if wanted.is_some() && keys.keyset_id != wanted => continue,
+                Ok(_) => return Ok((Some((version, bytes)), damages)),
                 Err(error) => Fault::Header(error.to_string()),
             };
             damages.push(fault.of(&entry.key));
         }
         Ok((None, damages))
+    }
+
+    /// Which keyset opens an archive, where its newest manifest says so.
+    async fn keyset(&self, archive: &ArchiveId) -> Result<Option<String>, AssembleError> {
+        let inventory = self.inventory(archive).await?;
+        match self.objects.manifest(&inventory).await {
+            Ok(manifest) => Ok(manifest.and_then(|manifest| manifest.document.keyset)),
+            // It is told by whoever looks at manifests.
+            Err(AssembleError::Damaged { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn marker(&self, key: &str, size: u64) -> Result<Owner, AssembleError> {

@@ -166,6 +166,7 @@ impl Archive {
             reason,
             predecessor: None,
             restored: None,
+            keyset: None,
             bases: self.bases.iter().map(|(_, base)| base.clone()).collect(),
             heads: heads.collect(),
             gaps: vec![gap],

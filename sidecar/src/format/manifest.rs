@@ -40,6 +40,10 @@ pub struct Manifest {
     /// The restore that the mailbox's files came from when this timeline began or went on from it: the id of its run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored: Option<String>,
+    /// Which keyset opens it, in 32 hexadecimal digits: where the keys of a mailbox were lost and made anew, the bucket has
+    /// those of both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keyset: Option<String>,
     /// Every base there is, oldest first.
     pub bases: Vec<BaseRef>,
     /// Where each database's segments had come to.

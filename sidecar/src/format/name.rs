@@ -3,6 +3,7 @@
 //! ```text
 //! shard-0/owner/0000000001.json
 //! <mailbox>/keys/0000000003.json
+//! <mailbox>/keys/000102030405060708090a0b0c0d0e0f/0000000001.json           of a keyset that took the place of another
 //! <mailbox>/t0001/mailbox/base/0000000001-0000000000.0000000000.base        epoch-frame.commit
 //! <mailbox>/t0001/mailbox/wal/0000000001/0000000001-0000000007.0000000002.seg   epoch/first-last.commit
 //! <mailbox>/t0001/snapshots/0000000002-20260102T030405Z.sqlite (and .json)  commit-time
@@ -16,6 +17,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use control::Database;
+use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -67,6 +69,15 @@ pub enum Name {
         /// Whose.
         mailbox: MailboxId,
         /// Which.
+        version: u64,
+    },
+    /// The same of a keyset that took the place of another one, whose version of that number is there already.
+    OtherKeys {
+        /// Whose.
+        mailbox: MailboxId,
+        /// Which keyset.
+        keyset: [u8; 16],
+        /// Which version of it.
         version: u64,
     },
     /// A base.
@@ -152,6 +163,9 @@ impl fmt::Display for Name {
         match *self {
             Self::Owner { shard, term } => write!(f, "shard-{}/owner/{:010}.json", shard.0, term.0),
             Self::Keys { mailbox, version } => write!(f, "{mailbox}/keys/{version:010}.json"),
+            Self::OtherKeys { mailbox, keyset, version } => {
+                write!(f, "{mailbox}/keys/{}/{version:010}.json", HEXLOWER.encode(&keyset))
+            }
             Self::Base { mailbox, timeline, file, epoch, frame, commit } => {
                 let file = file.database().name();
                 write!(f, "{mailbox}/t{timeline:04}/{file}/base/{epoch:010}-{frame:010}.{commit:010}.base")
@@ -200,6 +214,11 @@ fn read(text: &str) -> Option<Name> {
         [mailbox, "keys", file] => {
             let version = file.strip_suffix(".json")?.parse().ok()?;
             Some(Name::Keys { mailbox: mailbox.parse().ok()?, version })
+        }
+        [mailbox, "keys", keyset, file] => {
+            let keyset = HEXLOWER.decode(keyset.as_bytes()).ok()?.try_into().ok()?;
+            let version = file.strip_suffix(".json")?.parse().ok()?;
+            Some(Name::OtherKeys { mailbox: mailbox.parse().ok()?, keyset, version })
         }
         [mailbox, timeline, ref rest @ ..] => {
             in_timeline(mailbox.parse().ok()?, timeline.strip_prefix('t')?.parse().ok()?, rest)

@@ -120,6 +120,11 @@ impl Agenda {
         self.items.iter().any(|(mailbox, item)| at_work(item) && of(*mailbox))
     }
 
+    /// True if the last turn of any of the mailboxes that `of` picks failed.
+    pub fn is_failing(&self, of: impl Fn(MailboxId) -> bool) -> bool {
+        self.items.iter().any(|(mailbox, item)| item.failures > 0 && of(*mailbox))
+    }
+
     /// Turns that run.
     pub fn running(&self) -> usize {
         self.running

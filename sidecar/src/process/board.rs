@@ -26,6 +26,8 @@ pub struct Standing {
     pub claimed: Option<Result<Claimed, Failure>>,
     /// The failure since the last success, if any.
     pub failing: Option<Failure>,
+    /// The owner marker could not be looked at the last time.
+    pub unanswered: bool,
     /// End of the last upload that went well.
     pub last_upload: Option<Timestamp>,
     /// When the newest snapshot was made.
@@ -43,6 +45,13 @@ pub struct Failure {
     pub reason: &'static str,
     /// For people, with the next step.
     pub message: String,
+}
+
+impl Failure {
+    /// True if it is about one mailbox's archive: that others go well says nothing about it.
+    pub fn is_of_one(&self) -> bool {
+        matches!(self.reason, "ForeignWriter" | "Damaged" | "Failed")
+    }
 }
 
 /// What was measured of a destination's mailboxes.

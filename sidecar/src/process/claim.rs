@@ -1,5 +1,6 @@
 //! Whose archives they are: the owner marker of a shard in a bucket.
 
+use files::fault;
 use jiff::Timestamp;
 use model::{ServerId, ShardId, Term};
 
@@ -65,6 +66,7 @@ pub async fn claim(bucket: &dyn Bucket, root: &str, claim: &Claim) -> Result<Cla
         Ok(_) | Err(BucketError::Conflict { .. }) => {}
         Err(error) => return Err(error.into()),
     }
+    fault::point("claim.put.after");
     let source = Source::open(bucket, root).await?;
     if let Some(damage) = source.damages.iter().find(|damage| damage.object == key) {
         return Ok(Claimed::Damaged { reason: damage.to_string() });

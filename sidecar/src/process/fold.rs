@@ -1,9 +1,10 @@
 //! When a WAL is folded in, and how: HOLD, the last frames into the outbox, CHECKPOINT.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use control::{Checkpoint, Commit, HoldRequest, Token};
+use files::fault;
 use jiff::Timestamp;
 use model::MailboxId;
 
@@ -46,6 +47,7 @@ pub async fn fold(
     file: DataFile,
 ) -> Result<bool, ShipError> {
     let mailbox = state.archive.mailbox;
+    fault::point("fold.asked.before");
     let hold = match hold(client, mailbox, file, told).await {
         Ok(hold) => hold,
         Err(error) => {
@@ -53,9 +55,17 @@ pub async fn fold(
             return Ok(false);
         }
     };
+    let since = Instant::now();
+    fault::point("fold.held.after");
     let copied = shipper.tail(folder, state, file, told, hold.end).await;
+    fault::point("fold.tailed.after");
     let answer = match copied {
-        Ok(true) => client.checkpoint(&Checkpoint { token: hold.token, end: hold.end }).await.map(|it| it.done),
+        Ok(true) => {
+            let done = client.checkpoint(&Checkpoint { token: hold.token, end: hold.end }).await.map(|it| it.done);
+            fault::point("fold.folded.after");
+            tracing::debug!(%mailbox, held_us = since.elapsed().as_micros() as u64, "writers waited for a WAL to be folded in");
+            done
+        }
         other => {
             let released = client.release(&Token { token: hold.token }).await;
             other?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use control::report::Report;
 use control::{Dirty, Hello, PolicyBatch, Shard};
+use files::fault;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -111,7 +112,9 @@ pub async fn tell(
     loop {
         tokio::select! {
             (all, waiting) = untold.take() => {
-                if let Err(error) = client.archived(&all).await {
+                let told = client.archived(&all).await;
+                fault::point("ship.told.after");
+                if let Err(error) = told {
                     tracing::debug!(%error, "the primary was not told what is archived");
                     // Who waits for it goes on without: what is told later would be of numbers that mean something else.
                     // The next turn of the mailbox makes up for it.

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control::{Snapshot, SnapshotRequest};
+use files::fault;
 use jiff::{SignedDuration, Timestamp};
 use model::cron::Cron;
 use model::{Class, MailboxId};
@@ -96,6 +97,7 @@ impl Take {
     }
 
     async fn upload(&self, state: &MailboxState, made: Snapshot, since: Timestamp) -> Result<Taken, ShipError> {
+        fault::point("snapshot.made.after");
         let file = made.file.as_deref().filter(|name| name.starts_with(PREFIX) && !name.contains('/'));
         sweep(&self.staging, file);
         let Some(file) = file else { return Ok(Taken::Unchanged) };

@@ -18,7 +18,7 @@ use super::snapshots::Taken;
 use super::turn::{Done, Ended, Turn};
 use super::verify::Verdict;
 use crate::assemble::AssembleError;
-use crate::ship::{MailboxState, Shipper};
+use crate::ship::{MailboxState, ShipError, Shipper};
 
 /// What is remembered of a mailbox stays in memory for so long after its last turn.
 const KEEP: Duration = Duration::from_mins(2);
@@ -133,11 +133,11 @@ impl Sidecar {
         }
         known.told.unnumbered |= ended.unnumbered;
         let name = self.policies.of(mailbox).map(|(name, _)| name.to_owned());
-        let standing = name.and_then(|name| self.destinations.get_mut(&name)).map(|it| &mut it.standing);
+        let destination = name.as_ref().and_then(|name| self.destinations.get_mut(name));
         match ended.result {
             Ok(mut done) => {
-                if let Some(standing) = standing {
-                    standing.hear(&done, clock);
+                if let Some(destination) = destination {
+                    destination.standing.hear(&done, clock);
                 }
                 self.hear_rehearsal(mailbox);
                 self.hear_retention(mailbox, done.retained.as_ref());
@@ -145,6 +145,9 @@ impl Sidecar {
                 self.metrics.turned(done.uploaded, done.folded, clock);
                 let again = fill(self.known.entry(mailbox).or_default(), &done, now, self.config.tuning.fold_seconds);
                 self.agenda.done(mailbox, again);
+                if done.uploaded > 0 {
+                    self.take_back(name.as_deref().unwrap_or_default(), false);
+                }
                 self.hear_troubles(mailbox, done.troubles, clock);
                 self.untold.add(&done.archived);
             }
@@ -152,13 +155,29 @@ impl Sidecar {
                 let failure = Failure::from(&error);
                 self.metrics.failed();
                 self.agenda.failed(mailbox, now);
-                if let Some(standing) = standing {
-                    if standing.failing.as_ref() != Some(&failure) {
+                if let Some(destination) = destination {
+                    if destination.standing.failing.as_ref().map(|known| known.reason) != Some(failure.reason) {
                         tracing::warn!(%mailbox, error = %failure.message, "the archive does not come forward; trying again");
                     }
-                    standing.failing = Some(failure);
+                    destination.standing.failing = Some(failure);
+                    if matches!(error, ShipError::Bucket(_)) {
+                        // Mailboxes wait longer and longer; that the bucket is there again is seen sooner.
+                        destination.claim_at = destination.claim_at.map(|at| at.min(now + CLAIM_RETRY));
+                    }
                 }
             }
+        }
+    }
+
+    /// Something went well: what failed before is over, unless that says nothing of it and mailboxes still fail. `alone` = all
+    /// that went well is the owner marker, as it did before.
+    fn take_back(&mut self, policy: &str, alone: bool) {
+        let of = |mailbox: MailboxId| self.policies.of(mailbox).is_some_and(|(name, _)| name == policy);
+        let fails = self.agenda.is_failing(of);
+        let Some(Destination { standing, .. }) = self.destinations.get_mut(policy) else { return };
+        let Some(failing) = &standing.failing else { return };
+        if !fails || !(failing.is_of_one() || alone) {
+            standing.failing = None;
         }
     }
 
@@ -288,17 +307,17 @@ impl Sidecar {
         let wait = if result.is_ok() { CLAIM_AGAIN } else { CLAIM_RETRY };
         destination.claim_at = Some(now + wait);
         let standing = &mut destination.standing;
+        let is_back = std::mem::replace(&mut standing.unanswered, result.is_err()) && result.is_ok();
         match result.map_err(|error| Failure::from(&error)) {
             // A bucket that is away takes no right away; turns notice it themselves.
             Err(failure) if standing.claimed == Some(Ok(Claimed::Ours)) => standing.failing = Some(failure),
             claimed => {
-                if claimed == Ok(Claimed::Ours) {
-                    standing.failing = None;
-                } else if standing.claimed.as_ref() != Some(&claimed) {
+                if claimed != Ok(Claimed::Ours) && standing.claimed.as_ref() != Some(&claimed) {
                     tracing::warn!(policy, ?claimed, "nothing is archived to this destination");
                 }
-                let again = standing.claimed.as_ref() != Some(&claimed) || claimed == Ok(Claimed::Ours);
+                let again = standing.claimed.as_ref() != Some(&claimed) || is_back;
                 standing.claimed = Some(claimed);
+                self.take_back(policy, !is_back);
                 if again {
                     self.agenda.retry(now);
                 }
@@ -366,7 +385,7 @@ impl Standing {
     /// A turn went well.
     fn hear(&mut self, done: &Done, now: Timestamp) {
         if done.uploaded > 0 {
-            (self.failing, self.last_upload) = (None, Some(now));
+            self.last_upload = Some(now);
         }
         match &done.retained {
             Some(Ok(_)) => (self.last_retention, self.not_retained) = (Some(now), None),

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use control::{AdoptStep, Archived, Commit, Database, Salts};
+use data_encoding::HEXLOWER;
+use files::fault;
 use jiff::{SignedDuration, Timestamp};
 use model::{MailboxId, ServerId, Term};
 use serde::Deserialize;
@@ -25,6 +27,8 @@ use crate::format::{
 const STEPS: usize = 64;
 /// Timelines that one pass may begin.
 const FORKS: usize = 3;
+/// Bytes of a `keys.json` at most.
+const KEYS_MOST: u64 = 1 << 20;
 /// A new base is due when so many bytes of frames were shipped since the last one, and no fewer than the file has.
 const BASE_BYTES: u64 = 64 << 20;
 /// And when anything was shipped since the last one and it is so old.
@@ -175,25 +179,55 @@ impl Shipper {
     /// Uploads `keys.json` if it is newer than what the bucket has.
     async fn keys(&self, folder: &Path, state: &mut MailboxState, passed: &mut Passed) -> Result<(), ShipError> {
         let folder = folder.to_owned();
-        let Some((version, bytes)) = blocking(move || keys_of(&folder)).await? else { return Ok(()) };
+        let Some(Keys { version, keyset, bytes }) = blocking(move || keys_of(&folder)).await? else { return Ok(()) };
         let mailbox = state.archive.mailbox;
+        if keyset.is_some() && state.manifest.keyset != keyset {
+            if state.manifest.keyset.is_some() {
+                state.keys = 0;
+            }
+            state.manifest.keyset.clone_from(&keyset);
+        }
         if version > state.keys {
-            let key = Name::Keys { mailbox, version }.key(&self.root);
             let object = Object::of_bytes(Bytes::from(bytes), &self.run);
             passed.uploaded += object.size();
-            match self.bucket.put_if_absent(&key, &object).await {
-                Ok(_) => {}
+            if !self.put_keys(mailbox, version, keyset.as_deref(), &object).await? {
                 // The volume went back to an earlier version and forward again: the bucket keeps what it has.
-                Err(BucketError::Conflict { .. }) => {
-                    let reason = format!("version {version} of the keys is in the bucket with other content");
-                    passed.troubles.push(("Damaged", reason));
-                }
-                Err(error) => return Err(error.into()),
+                let reason = format!("version {version} of the keys is in the bucket with other content");
+                passed.troubles.push(("Damaged", reason));
             }
+            fault::point("ship.keys.after");
             state.keys = version;
         }
         passed.archived.push(Archived { mailbox, database: Database::Keys, commit: state.keys });
         Ok(())
+    }
+
+    /// Stores a version of the keys; false where the bucket has another one of that number. A keyset that took the place of
+    /// one that was lost, with its volume, counts its versions from 1 again, so it has names of its own then.
+    async fn put_keys(
+        &self,
+        mailbox: MailboxId,
+        version: u64,
+        keyset: Option<&str>,
+        object: &Object,
+    ) -> Result<bool, ShipError> {
+        let key = Name::Keys { mailbox, version }.key(&self.root);
+        match self.bucket.put_if_absent(&key, object).await {
+            Ok(_) => return Ok(true),
+            Err(BucketError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let theirs = self.bucket.get(&key, 0..KEYS_MOST).await?;
+        let theirs = Keys::read(theirs.into()).and_then(|keys| keys.keyset);
+        let Some(named) = keyset.filter(|keyset| theirs.as_deref() != Some(*keyset)) else { return Ok(false) };
+        let decoded = HEXLOWER.decode(named.as_bytes()).ok().and_then(|keyset| keyset.try_into().ok());
+        let Some(keyset) = decoded else { return Ok(false) };
+        let key = Name::OtherKeys { mailbox, keyset, version }.key(&self.root);
+        match self.bucket.put_if_absent(&key, object).await {
+            Ok(_) => Ok(true),
+            Err(BucketError::Conflict { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Uploads what was copied out of WALs before they were folded in.
@@ -201,7 +235,9 @@ impl Shipper {
         for tail in self.outbox.tails(state.archive.mailbox)? {
             let made = tail.made(&self.root, &self.run)?;
             passed.uploaded += made.object.size();
+            fault::point("ship.tail.before");
             self.upload(&made).await?;
+            fault::point("ship.tail.after");
             tail.remove()?;
         }
         Ok(())
@@ -223,14 +259,22 @@ impl Shipper {
                     passed.wal_bytes.insert(file, wal_bytes);
                     return self.rebase(folder, state, file, told, passed).await;
                 }
-                Stepped::Segment(made) => {
+                Stepped::Segment { made, whole } => {
                     passed.uploaded += made.object.size();
-                    let Some((header, hash)) = self.segment(&made).await? else {
+                    fault::point("ship.segment.before");
+                    let uploaded = self.segment(&made).await?;
+                    fault::point("ship.segment.after");
+                    let Some((header, hash)) = uploaded else {
                         let reason = format!("{} is in the bucket with other frames", made.key);
                         return Ok(Outcome::Forked(reason));
                     };
                     if let Some(line) = state.line_mut(file) {
                         line.advance(&header, hash);
+                    }
+                    if let Some(wal_bytes) = whole {
+                        // What came since is for the next turn: a busy mailbox holds up no other one.
+                        passed.wal_bytes.insert(file, wal_bytes);
+                        return self.rebase(folder, state, file, told, passed).await;
                     }
                 }
                 Stepped::Enter { epoch } => {
@@ -348,6 +392,7 @@ impl Shipper {
     async fn base(&self, made: &Made, passed: &mut Passed) -> Result<(BaseHeader, Sha256, u64), ShipError> {
         passed.uploaded += made.object.size();
         let (header, hash) = self.upload(made).await?;
+        fault::point("ship.base.after");
         if let Some(file) =
             made.object.file.as_ref().filter(|part| part.path.extension().is_some_and(|end| end == "tmp"))
         {
@@ -411,8 +456,11 @@ impl Shipper {
             let key = Name::Manifest { mailbox, timeline, number: next.number }.key(&self.root);
             match self.bucket.put_if_absent(&key, &Object::of_bytes(bytes, &self.run)).await {
                 Ok(_) => {
+                    fault::point("ship.manifest.after");
                     (state.manifest, state.manifest_hash) = (next, Some(hash));
-                    return self.save(state).await;
+                    self.save(state).await?;
+                    fault::point("ship.saved.after");
+                    return Ok(());
                 }
                 // Written by us: the answer was lost, or what is remembered is older.
                 Err(BucketError::Conflict { .. }) => {
@@ -457,19 +505,37 @@ impl Shipper {
     }
 }
 
-/// `keys.json` of a mailbox's folder, and its version; none where there is none that can be read.
-pub(super) fn keys_of(folder: &Path) -> Result<Option<(u64, Vec<u8>)>, ShipError> {
-    #[derive(Deserialize)]
-    struct Keys {
-        version: u64,
+/// What is to be known of a `keys.json`.
+pub(super) struct Keys {
+    pub version: u64,
+    /// Its id, in hexadecimal digits.
+    pub keyset: Option<String>,
+    bytes: Vec<u8>,
+}
+
+impl Keys {
+    /// None where it makes no sense.
+    fn read(bytes: Vec<u8>) -> Option<Self> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Said {
+            version: u64,
+            keyset_id: Option<String>,
+        }
+        let said = serde_json::from_slice::<Said>(&bytes).ok()?;
+        Some(Self { version: said.version, keyset: said.keyset_id, bytes })
     }
+}
+
+/// `keys.json` of a mailbox's folder; none where there is none that can be read.
+pub(super) fn keys_of(folder: &Path) -> Result<Option<Keys>, ShipError> {
     let path = folder.join("keys.json");
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(files::FilesError::Io { action: "read", path, source }.into()),
     };
-    Ok(serde_json::from_slice::<Keys>(&bytes).ok().map(|keys| (keys.version, bytes)))
+    Ok(Keys::read(bytes))
 }
 
 fn is_due(line: &Line, now: Timestamp) -> bool {

@@ -26,23 +26,35 @@ impl Shipper {
         let here =
             remembered.filter(|state| state.destination == self.destination() && state.archive.server == self.server);
         let mut state = match here {
-            Some(state) => state,
-            None => self.found(mailbox).await?,
+            Some(state) if state.term == self.term || !self.is_overtaken(&state).await? => state,
+            _ => self.found(mailbox).await?,
         };
+        state.term = self.term;
         for file in DataFile::ALL {
             self.catch_up(&mut state, file).await?;
         }
         Ok(state)
     }
 
+    /// True if another owner began a later timeline than the one that is remembered: what goes on in this one would be taken
+    /// for older than that.
+    async fn is_overtaken(&self, state: &MailboxState) -> Result<bool, ShipError> {
+        let mailbox = state.archive.mailbox;
+        let last = timelines(self.bucket.as_ref(), &self.root, mailbox).await?.into_iter().max();
+        Ok(last > Some(state.archive.timeline))
+    }
+
     /// What is remembered of a mailbox, if all of it is archived: found out without the bucket.
     pub async fn settled(&self, folder: &Path, mailbox: MailboxId) -> Result<Option<MailboxState>, ShipError> {
         let (states, outbox, folder) = (self.states.clone(), self.outbox.clone(), folder.to_owned());
-        let (destination, server) = (self.destination(), self.server.clone());
+        let (destination, server, term) = (self.destination(), self.server.clone(), self.term);
         blocking(move || {
-            let here = |state: &MailboxState| state.destination == destination && state.archive.server == server;
+            let here = |state: &MailboxState| {
+                state.destination == destination && state.archive.server == server && state.term == term
+            };
             let Some(state) = states.load(mailbox)?.filter(here) else { return Ok(None) };
-            let mut whole = outbox.tails(mailbox)?.is_empty() && keys_of(&folder)?.is_none_or(|(v, _)| v <= state.keys);
+            let mut whole =
+                outbox.tails(mailbox)?.is_empty() && keys_of(&folder)?.is_none_or(|keys| keys.version <= state.keys);
             whole &= adopted(&folder)?.is_none_or(|last| state.manifest.restored.as_ref() == Some(&last.asked.run));
             for file in DataFile::ALL {
                 whole &= is_settled(&folder, file, state.line(file))?;

@@ -13,6 +13,7 @@
 
 use std::collections::BTreeSet;
 
+use files::fault;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use model::backup::{ArchiveId, Retention};
@@ -92,6 +93,7 @@ impl Shipper {
             removed.count(&gone);
             return Ok(removed);
         }
+        fault::point("retain.planned.after");
         if (&bases, &snapshots) != (&state.manifest.bases, &state.manifest.snapshots) {
             let less = |manifest: &mut crate::format::Manifest| {
                 manifest.bases.clone_from(&bases);
@@ -99,6 +101,7 @@ impl Shipper {
             };
             self.manifest(state, Reason::Retention, less).await?;
         }
+        fault::point("retain.named.after");
         for batch in gone.chunks(BATCH) {
             if !owns().await {
                 removed.disowned = true;
@@ -106,6 +109,7 @@ impl Shipper {
             }
             let keys: Vec<String> = batch.iter().map(|entry| entry.key.clone()).collect();
             self.bucket.delete(&keys).await?;
+            fault::point("retain.removed.after");
             removed.count(batch);
         }
         Ok(removed)

@@ -10,6 +10,7 @@
 use std::path::Path;
 
 use control::Database;
+use files::fault;
 use model::backup::ArchiveId;
 
 use super::pass::blocking;
@@ -44,6 +45,7 @@ impl Shipper {
         let object = Object { front: bytes::Bytes::new(), file, sha256, run: self.run.clone() };
         let key = record.name(archive, SnapshotPart::Database).key(&self.root);
         self.bucket.put_if_absent(&key, &object).await?;
+        fault::point("snapshot.uploaded.after");
         Ok(Uploaded { archive: archive.clone(), record })
     }
 
@@ -59,6 +61,7 @@ impl Shipper {
         let key = record.name(archive, SnapshotPart::Record).key(&self.root);
         let object = Object::of_bytes(document::write(&note, &self.signer).0, &self.run);
         self.bucket.put_if_absent(&key, &object).await?;
+        fault::point("snapshot.noted.after");
         if !state.manifest.snapshots.contains(record) {
             let add = |manifest: &mut crate::format::Manifest| {
                 if !manifest.snapshots.contains(record) {

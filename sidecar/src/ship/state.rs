@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use control::Database;
 use files::{FilesError, durable};
 use jiff::Timestamp;
-use model::MailboxId;
 use model::backup::ArchiveId;
+use model::{MailboxId, Term};
 use serde::{Deserialize, Serialize};
 
 use super::{Line, ShipError};
@@ -24,6 +24,9 @@ pub struct MailboxState {
     pub destination: String,
     /// The archive.
     pub archive: ArchiveId,
+    /// Under which ownership that was found out. In the time of another owner later timelines may have begun.
+    #[serde(default = "unknown")]
+    pub term: Term,
     /// `mailbox.sqlite`; absent before its first base.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mailbox: Option<Line>,
@@ -55,6 +58,11 @@ pub struct Met {
     pub owed: bool,
 }
 
+/// No shard was ever owned under it.
+fn unknown() -> Term {
+    Term(0)
+}
+
 impl MailboxState {
     /// Of an archive that has nothing yet.
     pub fn new(destination: String, archive: ArchiveId, predecessor: Option<Predecessor>) -> Self {
@@ -63,12 +71,13 @@ impl MailboxState {
             archive: archive.clone(),
             number: 0,
             previous: None,
-            term: model::Term(0),
+            term: unknown(),
             run: String::new(),
             time: Timestamp::UNIX_EPOCH,
             reason: if predecessor.is_some() { Reason::Fork } else { Reason::Base },
             predecessor,
             restored: None,
+            keyset: None,
             bases: Vec::new(),
             heads: Vec::new(),
             gaps: Vec::new(),
@@ -79,6 +88,7 @@ impl MailboxState {
             format: 1,
             destination,
             archive,
+            term: unknown(),
             mailbox,
             spool,
             keys: 0,
@@ -113,8 +123,10 @@ impl MailboxState {
         let predecessor = Predecessor { archive: self.archive.clone(), commits };
         let archive = ArchiveId { timeline: self.archive.timeline + 1, ..self.archive.clone() };
         let mut next = Self::new(self.destination.clone(), archive, Some(predecessor));
-        (next.keys, next.snapshot, next.retained) = (self.keys, self.snapshot, self.retained);
+        (next.term, next.keys) = (self.term, self.keys);
+        (next.snapshot, next.retained) = (self.snapshot, self.retained);
         next.manifest.restored.clone_from(&self.manifest.restored);
+        next.manifest.keyset.clone_from(&self.manifest.keyset);
         next
     }
 

@@ -40,8 +40,8 @@ pub enum Stepped {
     Absent,
     /// Nothing: all of it is archived.
     Idle { wal_bytes: u64 },
-    /// This is to be uploaded.
-    Segment(Box<Made>),
+    /// This is to be uploaded. Where it has all that the WAL had, that has so many bytes.
+    Segment { made: Box<Made>, whole: Option<u64> },
     /// The next life of the WAL begins.
     Enter { epoch: u64 },
     /// The archive begins, behind a gap or at all.
@@ -128,6 +128,8 @@ impl Step {
         let Some(wal) = wal else { return Ok(Stepped::Idle { wal_bytes }) };
         let from = behind(line, wal);
         let mut commits = wal.commits_after(&from, CUT)?;
+        let taken = commits.last().map_or(0, |last| u64::from(last.frame - from.frame) * wal.header().frame_size());
+        let whole = (taken < CUT && commits.len() <= COMMITS).then_some(wal_bytes);
         commits.truncate(COMMITS);
         if commits.is_empty() {
             return Ok(Stepped::Idle { wal_bytes });
@@ -140,7 +142,7 @@ impl Step {
             Err(reason) => return Ok(Stepped::Fork { reason }),
         };
         match self.stamp().segment(self.file, wal, line, numbered)? {
-            Some(made) => Ok(Stepped::Segment(Box::new(made))),
+            Some(made) => Ok(Stepped::Segment { made: Box::new(made), whole }),
             // Folded in since the look.
             None => self.look_and_cut(),
         }

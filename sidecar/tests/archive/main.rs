@@ -7,6 +7,7 @@ extern crate sealpost_sidecar as sidecar;
 mod commits;
 mod damage;
 mod faults;
+mod owners;
 mod restores;
 mod retention;
 mod snapshots;

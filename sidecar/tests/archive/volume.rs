@@ -179,6 +179,8 @@ pub struct Volume {
     pub told: Told,
     pub state: Option<MailboxState>,
     pub bucket: Arc<dyn Bucket>,
+    /// Under which it is owned.
+    pub term: u64,
     run: u32,
 }
 
@@ -213,7 +215,7 @@ impl Volume {
         let key = Name::Owner { shard: ShardId(0), term }.key(&root());
         let object = Object::of_bytes(document::write(&owner, &signer()).0, &run);
         while bucket.put_if_absent(&key, &object).await.is_err() {}
-        let mut volume = Self { dir, mailbox, spool, told: Told::default(), state: None, bucket, run: 0 };
+        let mut volume = Self { dir, mailbox, spool, told: Told::default(), state: None, bucket, term: 1, run: 0 };
         volume.tell(DataFile::Mailbox);
         volume.tell(DataFile::Spool);
         volume
@@ -241,7 +243,7 @@ impl Volume {
             bucket: self.bucket.clone(),
             root: root(),
             server: server(),
-            term: Term(1),
+            term: Term(self.term),
             run: format!("run-{}", self.run),
             signer: signer(),
             outbox: Outbox::open(self.dir.path().join("outbox")).unwrap(),

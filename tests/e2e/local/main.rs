@@ -10,6 +10,7 @@
 mod harness;
 
 mod archive;
+mod buckets;
 mod certificates;
 mod clients;
 mod corpus;

@@ -15,7 +15,7 @@ use crate::harness::needles::find;
 use crate::harness::{Options, Server, have, signal, wait_until};
 
 /// Words of the mail. What a message holds in base64 is one of them in decoded form.
-const WORDS: [&str; 9] = [
+pub const WORDS: [&str; 9] = [
     "zebrasubject",
     "kingfisher.correspondent",
     "marzipanbody",
@@ -32,7 +32,7 @@ const KEEPS: &str = "SEALPOST_TEST_KEEPS_FREED_MEMORY";
 /// Files close and keys go some seconds after the last session.
 const FORGOTTEN: Duration = Duration::from_secs(40);
 
-fn message(id: &str) -> Vec<u8> {
+pub fn message(id: &str) -> Vec<u8> {
     let encoded = data_encoding::BASE64.encode(b"some text with quokkaencoded in it");
     format!(
         "From: tangerinedisplay <kingfisher.correspondent@elsewhere.example>\r\nTo: <ann@example.org>\r\n\
@@ -125,7 +125,7 @@ fn dumped(server: &Server, needles: &[(String, Vec<u8>)]) -> Option<Vec<(String,
 }
 
 /// Which needles a core file of that process holds.
-fn core(pid: u32, needles: &[(String, Vec<u8>)]) -> Vec<String> {
+pub fn core(pid: u32, needles: &[(String, Vec<u8>)]) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new("gcore");
     command.arg("-o").arg(folder.path().join("core")).arg(pid.to_string());

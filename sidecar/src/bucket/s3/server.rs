@@ -11,13 +11,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use s3s::auth::SimpleAuth;
 use s3s::dto::*;
 use s3s::host::SingleDomain;
 use s3s::service::S3ServiceBuilder;
@@ -26,6 +23,12 @@ use s3s_fs::FileSystem;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
+
+// Beside this file, from wherever it is included.
+#[path = "trouble.rs"]
+mod trouble;
+
+pub use trouble::{Keys, Trouble, Way};
 
 /// Where it is.
 pub const DOMAIN: &str = "localhost";
@@ -42,6 +45,10 @@ pub struct Server {
     dir: TempDir,
     /// What it does wrong on purpose, and what it saw; only of the one in this process.
     pub quirks: Arc<Quirks>,
+    /// What is wrong on the way to the one in this process.
+    pub way: Arc<Way>,
+    /// What opens the one in this process.
+    pub keys: Keys,
     _child: Option<Killed>,
 }
 
@@ -94,20 +101,17 @@ impl Server {
             quirks: quirks.clone(),
             writing: tokio::sync::Mutex::default(),
         });
-        builder.set_auth(SimpleAuth::from_single(ID, SECRET));
+        let (way, keys) = (Arc::new(Way::default()), Keys::new(ID, SECRET));
+        builder.set_auth(keys.clone());
         builder.set_host(SingleDomain::new(&format!("{DOMAIN}:{port}")).unwrap());
         let (service, acceptor) = (builder.build(), TlsAcceptor::from(tls(dir.path())));
+        let front = way.clone();
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let (service, acceptor) = (service.clone(), acceptor.clone());
-                tokio::spawn(async move {
-                    if let Ok(stream) = acceptor.accept(socket).await {
-                        let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-                    }
-                });
+                tokio::spawn(front.clone().serve(socket, acceptor.clone(), service.clone()));
             }
         });
-        Self { port, dir, quirks, _child: None }
+        Self { port, dir, quirks, way, keys, _child: None }
     }
 
     /// MinIO, an executable, on a free port. It takes a while until it answers.
@@ -126,7 +130,8 @@ impl Server {
         command.arg(dir.path().join("data")).env("MINIO_DOMAIN", DOMAIN).env("HOME", dir.path());
         command.env("MINIO_ROOT_USER", ID).env("MINIO_ROOT_PASSWORD", SECRET).env("MINIO_BROWSER", "off");
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        Self { port, dir, quirks: Arc::default(), _child: Some(Killed(child)) }
+        let (way, keys) = (Arc::default(), Keys::new(ID, SECRET));
+        Self { port, dir, quirks: Arc::default(), way, keys, _child: Some(Killed(child)) }
     }
 
     /// `https://...`

@@ -8,7 +8,7 @@ use aws_sdk_s3::types::{
 use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns};
 use model::Class;
 
-use super::server::{BUCKET, Server};
+use super::server::{BUCKET, Server, Trouble};
 use super::*;
 use crate::bucket::{FilePart, Refusal, conformance, list_all};
 
@@ -351,4 +351,44 @@ async fn many_objects_of_somebody_else_hide_none_of_ours() {
     }
     let keys: Vec<String> = list_all(&bucket, "").await.unwrap().into_iter().map(|entry| entry.key).collect();
     assert_eq!(keys, ["a/key", "z/key"]);
+}
+
+#[tokio::test]
+async fn what_is_wrong_on_the_way_is_an_error_of_its_kind_and_over_when_it_is_over() {
+    let server = Server::start().await;
+    let bucket = below(&server, "p");
+    let (_folder, object) = large(1);
+    let cases = [
+        (Trouble::Away, None),
+        (Trouble::Answers(503, "SlowDown"), None),
+        (Trouble::Torn(64 << 10), None),
+        // The answer to HEAD has no body that could say more.
+        (Trouble::Answers(403, "RequestTimeTooSkewed"), Some(Refusal::Denied)),
+        (Trouble::Refuses(507, "XMinioStorageFull"), Some(Refusal::Full)),
+    ];
+    for (trouble, expected) in cases {
+        server.way.set(trouble);
+        let refusal = match bucket.put_if_absent("a/base", &object).await {
+            Err(BucketError::Refused { refusal, .. }) => Some(refusal),
+            Err(BucketError::Unavailable { .. }) => None,
+            other => panic!("{trouble:?}: {other:?}"),
+        };
+        assert!(refusal == expected && server.way.felt() > 0, "{trouble:?}: {refusal:?}");
+        server.way.set(Trouble::None);
+        assert_eq!(bucket.head("a/base").await.unwrap(), None, "{trouble:?}");
+    }
+    server.way.set(Trouble::Slow(8 << 10));
+    bucket.put_if_absent("a/slow", &Object::of_bytes(vec![7; 8 << 10], "run-1")).await.unwrap();
+    assert!(server.way.felt() > 8);
+    // The answer is lost, and nobody knows; the second attempt does.
+    server.way.set(Trouble::Mute);
+    let small = Object::of_bytes("x", "run-1");
+    assert_eq!(bucket.put_if_absent("a/mute", &small).await.unwrap_err().class(), Class::Transient);
+    assert_eq!(bucket.put_if_absent("a/mute", &small).await.unwrap(), Put::Same);
+    server.way.set(Trouble::None);
+    server.keys.renew("another one");
+    assert!(matches!(bucket.head("a/mute").await, Err(BucketError::Refused { refusal: Refusal::Denied, .. })));
+    std::fs::write(server.credentials().join("secretAccessKey"), "another one").unwrap();
+    assert!(bucket.head("a/mute").await.unwrap().is_some());
+    assert!(server.way.asked() > server.way.markers());
 }

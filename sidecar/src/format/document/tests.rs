@@ -40,6 +40,7 @@ fn manifest() -> Manifest {
         reason: Reason::Gap,
         predecessor: None,
         restored: None,
+        keyset: None,
         bases: vec![BaseRef { database, epoch: 1, frame: 0, commit: 0, time: time(), header, size: 9000 }],
         heads: vec![Head { database, epoch: 1, frame: 7, commit: 2, header }],
         gaps: vec![Gap { database, after: 2, from: Some(time()), until: None, to: None, reason: "lost".to_owned() }],

@@ -17,6 +17,10 @@ fn names_are_as_the_grammar_says() {
         (Name::Owner { shard: ShardId(0), term: Term(1) }, "shard-0/owner/0000000001.json".to_owned()),
         (Name::Keys { mailbox, version: 3 }, format!("{MAILBOX}/keys/0000000003.json")),
         (
+            Name::OtherKeys { mailbox, keyset: [0xab; 16], version: 1 },
+            format!("{MAILBOX}/keys/abababababababababababababababab/0000000001.json"),
+        ),
+        (
             Name::Base { mailbox, timeline, file, epoch: 2, frame: 17, commit: 5 },
             format!("{MAILBOX}/t0001/mailbox/base/0000000002-0000000017.0000000005.base"),
         ),
@@ -45,6 +49,8 @@ fn a_name_has_one_spelling() {
         "shard-0/owner/00000000001.json",
         "shard-0/owner/+000000001.json",
         "shard-0/owner/0000000001.JSON",
+        "abcdefghijklmnopqrstuvwxyz/keys/ABababababababababababababababab/0000000001.json",
+        "abcdefghijklmnopqrstuvwxyz/keys/abab/0000000001.json",
         "abcdefghijklmnopqrstuvwxyz/t1/manifest/0000000001.json",
         "abcdefghijklmnopqrstuvwxyz/t0001/keys/base/0000000001-0000000001.0000000001.base",
         "abcdefghijklmnopqrstuvwxyz/t0001/manifest/../0000000001.json",
@@ -66,6 +72,7 @@ proptest! {
                 Name::Snapshot { mailbox, timeline, commit, time, part: SnapshotPart::Record },
                 Name::Manifest { mailbox, timeline, number: commit },
                 Name::Keys { mailbox, version: epoch },
+                Name::OtherKeys { mailbox, keyset: [first as u8; 16], version: epoch },
                 Name::Owner { shard: ShardId(first), term: Term(commit) },
             ];
             for name in names {

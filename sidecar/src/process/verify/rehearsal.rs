@@ -12,7 +12,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use files::durable;
+use files::{durable, fault};
 use model::{Class, MailboxId};
 
 use super::super::board::Failure;
@@ -83,6 +83,7 @@ impl Rehearsal {
         if let Ok(Err(error)) = made.await {
             return Verdict::Later(error.to_string());
         }
+        fault::point("verify.begun.after");
         match self.restore(&state, &folder.0).await {
             Ok(verdict) => verdict,
             Err(error) => Verdict::of_archive(&error),
@@ -93,6 +94,7 @@ impl Rehearsal {
         let signers = vec![self.shipper.signer.public()];
         let source = Source::trusting(self.shipper.bucket.as_ref(), &self.shipper.root, signers);
         let assembled = Box::pin(assemble(&source, &state.archive, Target::Latest, to, &mut |_| {})).await?;
+        fault::point("verify.assembled.after");
         let snapshot = Box::pin(newest_snapshot(&source, &state.archive, &to.join("snapshot"))).await?;
         if let Some(damage) = assembled.damages.first() {
             return Ok(Verdict::Broken(format!("{damage}; {}", damage.hint())));
@@ -108,6 +110,7 @@ impl Rehearsal {
         }
         let (volume, to, whole) = (self.folder.clone(), to.to_owned(), snapshot.is_some());
         let compared = tokio::task::spawn_blocking(move || compare(&volume, &to, &assembled, whole)).await;
+        fault::point("verify.compared.after");
         Ok(match compared {
             Ok(Ok(Ok(compared))) => Verdict::Whole { compared },
             Ok(Ok(Err(wrong))) => Verdict::Broken(format!("{}: {wrong}", state.archive)),

@@ -20,6 +20,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -112,6 +113,7 @@ pub struct Options {
     network: bool,
     /// Octets of a volume of the shard's own.
     volume: Option<u64>,
+    buckets: &'static str,
 }
 
 impl Options {
@@ -136,6 +138,7 @@ impl Options {
             disk: false,
             network: false,
             volume: None,
+            buckets: "folder",
         }
     }
 
@@ -158,6 +161,11 @@ impl Options {
     pub fn env(mut self, name: &'static str, value: &'static str) -> Self {
         self.env.push((name, value));
         self
+    }
+
+    /// With the S3 buckets that the policies name.
+    pub fn s3(self) -> Self {
+        Self { buckets: "s3", ..self }
     }
 
     /// With fault points that can be armed, and no waits before a process that ended starts again.
@@ -183,6 +191,15 @@ impl Options {
     /// Starts a server and waits until it serves.
     pub fn start(self) -> Server {
         let mut server = self.prepare();
+        server.start();
+        server
+    }
+
+    /// Starts a server on a copy of another one's state folder.
+    pub fn start_on(self, state: &Path) -> Server {
+        let mut server = self.prepare();
+        let copied = Command::new("cp").arg("-a").arg(state).arg(server.state()).status().unwrap();
+        assert!(copied.success());
         server.start();
         server
     }
@@ -227,6 +244,7 @@ impl Server {
         let mut command = self.options.volume.map_or_else(sealpost, |size| on_volume(&self.state(), size));
         command.arg("up").arg("-f").arg(&self.options.manifests).arg("--state").arg(self.state());
         command.args(["--ports", "auto", "--imap-replicas", &self.options.replicas.to_string()]);
+        command.args(["--buckets", self.options.buckets]);
         command.args(self.options.plain.then_some("--dev-plain"));
         command.envs(self.options.env.iter().copied());
         command.envs(self.options.faults.then(|| (files::fault::VARIABLE, self.faults.folder())));
@@ -339,17 +357,22 @@ impl Server {
 
     /// `kill -9` of `up` and all its children at once; returns how many processes that were.
     pub fn crash(&mut self) -> usize {
-        let Some(mut up) = self.up.take() else { return 0 };
+        self.crash_now().0
+    }
+
+    /// The same, with the moment just before.
+    pub fn crash_now(&mut self) -> (usize, Timestamp) {
+        let Some(mut up) = self.up.take() else { return (0, Timestamp::now()) };
         let pids = self.status()["pids"].as_object().unwrap().values().filter_map(Value::as_u64).collect::<Vec<_>>();
         let pids: Vec<u32> = pids.into_iter().map(|pid| u32::try_from(pid).unwrap()).collect();
-        signal(up.child.id(), "KILL");
+        let mut kill = Command::new("kill");
+        kill.arg("-KILL").arg(up.child.id().to_string()).args(pids.iter().map(u32::to_string));
+        let before = Timestamp::now();
         // Those that are gone already saw their parent end.
-        for pid in &pids {
-            try_signal(*pid, "KILL");
-        }
+        let _ = kill.output().unwrap();
         let _ = up.child.wait();
         wait_until("all processes are gone", || pids.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists()));
-        pids.len() + 1
+        (pids.len() + 1, before)
     }
 
     /// Ends everything and starts it again.

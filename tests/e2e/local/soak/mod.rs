@@ -22,7 +22,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use actors::{Actor, Endpoints, SHARED};
 use faults::{Counts, Faults};
-use model::{LOCKED, Model, Rng, USERS};
+pub use model::Rng;
+use model::{LOCKED, Model, USERS};
 use sender::Sender;
 
 use crate::harness::{Options, Server};
