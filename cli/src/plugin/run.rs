@@ -98,12 +98,11 @@ pub async fn backup(client: Client, namespace: &str, options: &Backup) -> anyhow
 /// Makes a restore and follows it.
 pub async fn restore(client: Client, namespace: &str, options: &Restore) -> anyhow::Result<()> {
     let mailboxes: Api<Mailbox> = Api::namespaced(client.clone(), namespace);
-    let source = match options.source.parse::<ArchiveId>() {
-        Ok(archive) => RestoreSource { archive_id: Some(archive.to_string()), mailbox_ref: None },
-        Err(_) => {
-            let mailbox = find(&mailboxes, namespace, &options.source).await?;
-            RestoreSource { mailbox_ref: Some(LocalRef::new(&mailbox.name_any())), archive_id: None }
-        }
+    let source = if let Ok(archive) = options.source.parse::<ArchiveId>() {
+        RestoreSource { archive_id: Some(archive.to_string()), mailbox_ref: None }
+    } else {
+        let mailbox = find(&mailboxes, namespace, &options.source).await?;
+        RestoreSource { mailbox_ref: Some(LocalRef::new(&mailbox.name_any())), archive_id: None }
     };
     let (target, mode) = match (&options.to, &source.mailbox_ref) {
         (Some(to), _) => (find(&mailboxes, namespace, to).await?.name_any(), RestoreMode::NewMailbox),

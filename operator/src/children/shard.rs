@@ -28,7 +28,7 @@ pub fn shard(observed: &Observed<'_>, shard: ShardId) -> Vec<Child> {
         (config::SIDECAR_CONFIG, config::sidecar(observed, shard)),
     ];
     let (map, digest) = config::map(observed.meta(name.clone(), labels.clone()), &configs);
-    let volumes = [
+    let volumes = vec![
         pod::config_volume(&name),
         pod::secret_volume("identity", &format!("{name}-tls"), IDENTITY_DIR),
         (keys(&server, shard), pod::mount("keys", KEYS_DIR, true)),

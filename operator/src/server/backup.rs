@@ -118,7 +118,7 @@ impl Server {
             match clients[&shard].wanted().await {
                 Ok(policies) => self.copies.learn(shard, policies),
                 Err(error) => {
-                    tracing::warn!(%shard, error = super::chain(&error), "a shard does not say what it keeps")
+                    tracing::warn!(%shard, error = super::chain(&error), "a shard does not say what it keeps");
                 }
             }
         }
@@ -166,7 +166,7 @@ impl Server {
     /// How an unfinished run fares, in the words of [`crate::status::run`].
     pub(super) fn run_seen<'a>(&'a self, seen: &'a RunSeen, executor: &'a str) -> Seen<'a> {
         match (&seen.unassigned, &seen.shard) {
-            (Some((reason, message, failed)), _) => Seen::Unassigned(*reason, message, *failed),
+            (Some((reason, message, failed)), _) => Seen::Unassigned(reason, message, *failed),
             (None, Some((shard, id))) => Seen::Assigned { executor, said: self.copies.run(*shard, id) },
             (None, None) => Seen::Assigned { executor, said: None },
         }

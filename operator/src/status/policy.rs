@@ -95,12 +95,11 @@ pub fn policy(
     if let Some((reason, message)) = problem.filter(|_| !reachable.holds()) {
         reachable = Set::no(conditions::DESTINATION_REACHABLE, *reason, message.clone());
     }
-    let verified = match spec.verify {
-        Some(_) => merge(&VERIFIED, &shards),
-        None => {
-            let message = "spec.verify has no schedule: no restore is rehearsed";
-            Set::unknown(conditions::VERIFIED, reason::NOT_SCHEDULED, message)
-        }
+    let verified = if spec.verify.is_some() {
+        merge(&VERIFIED, &shards)
+    } else {
+        let message = "spec.verify has no schedule: no restore is rehearsed";
+        Set::unknown(conditions::VERIFIED, reason::NOT_SCHEDULED, message)
     };
     let parts = [reachable, within_rpo(&shards), merge(&RETENTION, &shards), verified];
     let mut sets: Vec<Set> = [ready(problem, &parts)].into_iter().chain(parts).collect();

@@ -101,7 +101,7 @@ pub fn restore(
 }
 
 /// What a sidecar says of a run that is over.
-fn end<'a>(seen: Seen<'a>) -> Option<&'a RunReport> {
+fn end(seen: Seen<'_>) -> Option<&RunReport> {
     match seen {
         Seen::Assigned { said, .. } => said.filter(|said| said.succeeded.is_some()),
         Seen::Unassigned(..) => None,

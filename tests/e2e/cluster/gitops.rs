@@ -63,6 +63,8 @@ fn what_was_applied_shows_no_difference_and_applied_again_causes_no_write() {
     let samples = samples.to_str().unwrap();
     assert_eq!(tenant.kubectl(&["diff", "-f", samples]), "");
     assert_eq!(try_kubectl(&["diff", "-f", "-"], &manifests()).unwrap(), "");
+    // The samples' bucket is nowhere: once the first change waits too long for it, that is the last news.
+    tenant.wait("backuppolicy/daily", "WithinRPO", "False", Some("Behind"));
     // Events of the start still come in.
     let since = settled();
     within("the operator settles", || if settled() > since + 1.0 { Ok(()) } else { Err(String::new()) });

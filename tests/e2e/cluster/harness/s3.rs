@@ -80,7 +80,7 @@ impl S3 {
     }
 
     /// The secret key: nobody but the server and the sidecar has it.
-    pub fn secret(&self) -> &'static str {
+    pub fn secret() -> &'static str {
         SECRET
     }
 
