@@ -133,6 +133,11 @@ impl S3 {
         match request.customize().config_override(patience(size)).send().await {
             Ok(_) => Ok(Put::Stored),
             Err(error) if status(&error) == Some(412) => self.compare_now(&client, key, object).await,
+            // It may have been stored, or refused before all of it was sent: some servers hang up then.
+            Err(error) if refusal::is_cut(&error) => match self.look(&client, key).await {
+                Ok(Some(there)) => self.compare(&client, key, object, &there).await,
+                _ => Err(failed("put", key, &error)),
+            },
             Err(error) => Err(failed("put", key, &error)),
         }
     }

@@ -11,13 +11,19 @@ use std::path::Path;
 
 use control::Database;
 use files::fault;
+use jiff::SignedDuration;
 use model::backup::ArchiveId;
 
 use super::pass::blocking;
 use super::state::Met;
 use super::{MailboxState, Passed, ShipError, Shipper, Told, make};
-use crate::bucket::{FilePart, Object};
+use crate::bucket::{BucketError, FilePart, Object};
 use crate::format::{DataFile, FORMAT, Reason, SnapshotNote, SnapshotPart, SnapshotRecord, document};
+
+/// Names differ by seconds.
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
+/// So much later than it was made a snapshot may claim to be, to find a name that nobody has.
+const NAMES: SignedDuration = SignedDuration::from_secs(3);
 
 /// A snapshot whose file is in the bucket, and nothing else of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +39,7 @@ impl Shipper {
     pub async fn upload_snapshot(
         &self,
         archive: &ArchiveId,
-        record: SnapshotRecord,
+        mut record: SnapshotRecord,
         staged: &Path,
     ) -> Result<Uploaded, ShipError> {
         let path = staged.to_owned();
@@ -43,8 +49,15 @@ impl Shipper {
         }
         let file = Some(FilePart { path: staged.to_owned(), offset: 0, length: size });
         let object = Object { front: bytes::Bytes::new(), file, sha256, run: self.run.clone() };
-        let key = record.name(archive, SnapshotPart::Database).key(&self.root);
-        self.bucket.put_if_absent(&key, &object).await?;
+        let last = record.time + NAMES;
+        loop {
+            let key = record.name(archive, SnapshotPart::Database).key(&self.root);
+            match self.bucket.put_if_absent(&key, &object).await {
+                // Of the same commit and second: the file without a note that a crash left. No two copies are alike.
+                Err(BucketError::Conflict { .. }) if record.time < last => record.time += SECOND,
+                done => break done.map(drop)?,
+            }
+        }
         fault::point("snapshot.uploaded.after");
         Ok(Uploaded { archive: archive.clone(), record })
     }

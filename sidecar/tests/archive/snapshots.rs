@@ -288,3 +288,23 @@ async fn where_a_database_rests_a_restore_is_the_very_file_of_the_volume() {
         assert_eq!(at_rest(&volume.folder(), file, commit).unwrap(), None, "it has moved on");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_made_anew_in_the_same_second_finds_a_name_beside_the_one_that_a_crash_left() {
+    let memory = Arc::new(Memory::default());
+    let mut volume = Volume::new(memory.clone()).await;
+    volume.ship().await;
+    let archive = volume.state.as_ref().unwrap().archive.clone();
+    let (path, left) = staged(&volume);
+    volume.shipper().upload_snapshot(&archive, left.clone(), &path).await.unwrap();
+    // No two copies of an encrypted file are alike.
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.extend([0; 4096]);
+    fs::write(&path, &bytes).unwrap();
+    let anew = SnapshotRecord { size: bytes.len() as u64, sha256: Sha256::of(&bytes), ..left.clone() };
+    let uploaded = volume.shipper().upload_snapshot(&archive, anew.clone(), &path).await.unwrap();
+    assert_eq!(uploaded.record, SnapshotRecord { time: left.time + SignedDuration::from_secs(1), ..anew });
+    let both = [&left, &uploaded.record].map(|record| key(record, SnapshotPart::Database));
+    assert_eq!(keys(&memory).await, both);
+    assert!(note(&mut volume, &uploaded).await);
+}

@@ -17,6 +17,11 @@ pub fn is_absent<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> 
     status(error) == Some(404) && error.code() != Some("NoSuchBucket")
 }
 
+/// True where the connection ended before there was an answer.
+pub fn is_cut<E>(error: &SdkError<E, HttpResponse>) -> bool {
+    matches!(error, SdkError::DispatchFailure(failure) if failure.is_io())
+}
+
 /// True where an upload in parts is not known any more.
 pub fn is_expired<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     status(error) == Some(404) && error.code() == Some("NoSuchUpload")
