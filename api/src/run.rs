@@ -111,7 +111,7 @@ pub enum RestoreMode {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Executor {
-    /// One start of one sidecar.
+    /// The shard whose sidecar has it: one that is started again goes on with it.
     #[serde(default)]
     #[schemars(length(max = 128))]
     pub id: String,
