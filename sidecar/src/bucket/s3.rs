@@ -10,7 +10,7 @@
 //! * Requests are signed with the hash of their body, which the server checks. Beside that there is Content-MD5, which every
 //!   server knows and buckets with object lock want; other checksums are sent only where the protocol asks for them
 //!   (`when_required`), as servers exist that take no others.
-//! * Nothing retries in here, neither do the libraries below.
+//! * Nothing is retried in here or in the libraries below, but for a request whose connection ended before its answer.
 //! * Credentials and certificate authorities are files that are read before every request, so whoever renews them restarts
 //!   nothing. What comes from the machine itself (an instance's or pod's role, the environment) is renewed as it expires.
 //!
@@ -41,7 +41,7 @@ use crate::format::{Hashing, Sha256};
 
 use client::{Connection, patience};
 use multipart::Upload;
-use refusal::{failed, status};
+use refusal::{failed, sent, status};
 
 /// Larger objects go in parts of so many bytes, or of more where there would be too many parts.
 pub const PART: u64 = 8 << 20;
@@ -126,11 +126,17 @@ impl S3 {
             return self.compare(&client, key, object, &there).await;
         }
         let size = bytes.len() as u64;
-        let request = client.put_object().bucket(self.bucket()).key(self.full(key));
-        let request = request.metadata(SHA256, object.sha256.to_string()).metadata(RUN, &object.run);
-        let request =
-            request.set_if_none_match(condition(fencing)).content_md5(md5(&bytes)).body(ByteStream::from(bytes));
-        match request.customize().config_override(patience(size)).send().await {
+        let checksum = md5(&bytes);
+        let send = || {
+            let request = client.put_object().bucket(self.bucket()).key(self.full(key));
+            let request = request.metadata(SHA256, object.sha256.to_string()).metadata(RUN, &object.run);
+            let request = request.set_if_none_match(condition(fencing)).content_md5(&checksum);
+            let request = request.body(ByteStream::from(bytes.clone()));
+            request.customize().config_override(patience(size)).send()
+        };
+        // Only with a condition can a second attempt do no harm.
+        let answer = if fencing == Fencing::Strong { sent(send).await } else { send().await };
+        match answer {
             Ok(_) => Ok(Put::Stored),
             Err(error) if status(&error) == Some(412) => self.compare_now(&client, key, object).await,
             // It may have been stored, or refused before all of it was sent: some servers hang up then.
@@ -194,7 +200,8 @@ impl S3 {
         }
         let last = if range.end > i64::MAX as u64 { String::new() } else { (range.end - 1).to_string() };
         let request = client.get_object().bucket(self.bucket()).key(self.full(key));
-        match request.range(format!("bytes={}-{last}", range.start)).send().await {
+        let request = request.range(format!("bytes={}-{last}", range.start));
+        match sent(|| request.clone().send()).await {
             Ok(found) => {
                 let body = found.body.collect().await;
                 Ok(body.map_err(|error| refusal::cut("get", key, &error))?.into_bytes())
@@ -207,7 +214,8 @@ impl S3 {
     }
 
     async fn look(&self, client: &Client, key: &str) -> Result<Option<HeadObjectOutput>, BucketError> {
-        match client.head_object().bucket(self.bucket()).key(self.full(key)).send().await {
+        let request = client.head_object().bucket(self.bucket()).key(self.full(key));
+        match sent(|| request.clone().send()).await {
             Ok(found) => Ok(Some(found)),
             // An answer to HEAD has no text, so a bucket that is not there looks the same. Writes and listings tell.
             Err(error) if status(&error) == Some(404) => Ok(None),
@@ -222,7 +230,7 @@ impl S3 {
         loop {
             let request = client.list_objects_v2().bucket(self.bucket()).max_keys(PAGE as i32);
             let request = request.prefix(self.full(prefix)).set_start_after(after);
-            let found = request.send().await.map_err(|error| failed("list", prefix, &error))?;
+            let found = sent(|| request.clone().send()).await.map_err(|error| failed("list", prefix, &error))?;
             let more = found.is_truncated().unwrap_or_default();
             after = found.contents().last().and_then(|object| object.key.clone());
             let entries = found.contents.into_iter().flatten().filter_map(|object| {
@@ -246,7 +254,7 @@ impl S3 {
         for key in keys {
             let request = client.delete_object().bucket(self.bucket()).key(self.full(key));
             removals.push(async move {
-                match request.send().await {
+                match sent(|| request.clone().send()).await {
                     Err(error) if !refusal::is_absent(&error) => Err(failed("delete", key, &error)),
                     _ => Ok(()),
                 }
@@ -259,9 +267,11 @@ impl S3 {
     async fn probe(&self) -> Result<Fencing, BucketError> {
         let client = self.client().await?;
         for _ in 0..2 {
-            let request = client.put_object().bucket(self.bucket()).key(self.full(FENCING)).if_none_match("*");
-            let request = request.content_md5(md5(b"probe")).body(ByteStream::from_static(b"probe"));
-            match request.send().await {
+            let send = || {
+                let request = client.put_object().bucket(self.bucket()).key(self.full(FENCING)).if_none_match("*");
+                request.content_md5(md5(b"probe")).body(ByteStream::from_static(b"probe")).send()
+            };
+            match sent(send).await {
                 Ok(_) => {}
                 Err(error) if status(&error) == Some(412) => return Ok(Fencing::Strong),
                 Err(error) if status(&error) == Some(501) => return Ok(Fencing::Weak),

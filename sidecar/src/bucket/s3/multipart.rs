@@ -12,7 +12,7 @@ use model::Class;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::client::patience;
-use super::refusal::{failed, is_expired, status};
+use super::refusal::{failed, is_expired, sent, status};
 use super::{PART, RUN, S3, SHA256, condition, md5, read};
 use crate::bucket::{BucketError, Fencing, Object, Put};
 use crate::format::{Hashing, Sha256};
@@ -99,7 +99,8 @@ impl S3 {
     async fn begin(&self, client: &Client, key: &str, object: &Object) -> Result<Upload, BucketError> {
         let request = client.create_multipart_upload().bucket(self.bucket()).key(self.full(key));
         let request = request.metadata(SHA256, object.sha256.to_string()).metadata(RUN, &object.run);
-        let begun = request.send().await.map_err(|error| failed("put", key, &error))?;
+        // One that was begun unheard is swept.
+        let begun = sent(|| request.clone().send()).await.map_err(|error| failed("put", key, &error))?;
         let id = begun.upload_id.unwrap_or_default();
         Ok(Upload { id, sha256: object.sha256, parts: Vec::new() })
     }
@@ -140,9 +141,14 @@ impl S3 {
             }
             upload.parts.truncate(index);
             let size = bytes.len() as u64;
-            let request = client.upload_part().bucket(self.bucket()).key(self.full(key)).upload_id(&upload.id);
-            let request = request.part_number(index as i32 + 1).content_md5(md5(&bytes)).body(ByteStream::from(bytes));
-            match request.customize().config_override(patience(size)).send().await {
+            let (id, checksum) = (&upload.id, md5(&bytes));
+            let send = || {
+                let request = client.upload_part().bucket(self.bucket()).key(self.full(key)).upload_id(id);
+                let request = request.part_number(index as i32 + 1).content_md5(&checksum);
+                let request = request.body(ByteStream::from(bytes.clone()));
+                request.customize().config_override(patience(size)).send()
+            };
+            match sent(send).await {
                 Ok(sent) => upload.parts.push(Part { sha256, etag: sent.e_tag }),
                 Err(error) => return Err(working.broke_off(is_expired(&error), failed("put", key, &error))),
             }
@@ -219,7 +225,7 @@ impl S3 {
         loop {
             let request = client.list_multipart_uploads().bucket(self.bucket()).prefix(&own);
             let request = request.set_key_marker(key_marker).set_upload_id_marker(id_marker);
-            let found = request.send().await.map_err(|error| failed("sweep", &own, &error))?;
+            let found = sent(|| request.clone().send()).await.map_err(|error| failed("sweep", &own, &error))?;
             for upload in found.uploads() {
                 let (Some(key), Some(id)) = (upload.key(), upload.upload_id()) else { continue };
                 let Some(key) = key.strip_prefix(&own) else { continue };

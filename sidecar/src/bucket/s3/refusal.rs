@@ -7,6 +7,9 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use crate::bucket::{BucketError, Refusal};
 
+/// Of one request, on that many connections.
+const ATTEMPTS: u32 = 3;
+
 /// The HTTP status of an answer that is an error; none where there was no answer.
 pub fn status<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
     error.raw_response().map(|response| response.status().as_u16())
@@ -19,7 +22,23 @@ pub fn is_absent<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> 
 
 /// True where the connection ended before there was an answer.
 pub fn is_cut<E>(error: &SdkError<E, HttpResponse>) -> bool {
-    matches!(error, SdkError::DispatchFailure(failure) if failure.is_io())
+    // The client has no name for a connection that ended where an answer should have begun.
+    matches!(error, SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_other())
+}
+
+/// Sends what may be sent twice, and again where the connection ended before an answer: a server may close one that is idle, or
+/// whose last request it refused half-way, in the moment in which it is used again.
+pub async fn sent<T, E, F>(mut send: impl FnMut() -> F) -> Result<T, SdkError<E, HttpResponse>>
+where
+    F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+{
+    let mut attempt = 1;
+    loop {
+        match send().await {
+            Err(error) if attempt < ATTEMPTS && is_cut(&error) => attempt += 1,
+            sent => return sent,
+        }
+    }
 }
 
 /// True where an upload in parts is not known any more.

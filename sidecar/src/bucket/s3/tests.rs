@@ -385,6 +385,16 @@ async fn what_is_wrong_on_the_way_is_an_error_of_its_kind_and_over_when_it_is_ov
     let small = Object::of_bytes("x", "run-1");
     assert_eq!(bucket.put_if_absent("a/mute", &small).await.unwrap(), Put::Same);
     assert!(server.way.felt() > 0);
+    // The server hangs up just as a connection is used again.
+    server.way.set(Trouble::Once);
+    for n in 0..4 {
+        let key = format!("b/{n}");
+        assert_eq!(bucket.put_if_absent(&key, &small).await.unwrap(), Put::Stored);
+        assert!(bucket.head(&key).await.unwrap().is_some());
+        assert_eq!(bucket.get(&key, 0..1).await.unwrap(), "x");
+        assert_eq!(bucket.list("b/", None).await.unwrap().entries.len(), n + 1);
+    }
+    assert!(server.way.felt() > 12, "{}", server.way.felt());
     server.way.set(Trouble::None);
     server.keys.renew("another one");
     assert!(matches!(bucket.head("a/mute").await, Err(BucketError::Refused { refusal: Refusal::Denied, .. })));

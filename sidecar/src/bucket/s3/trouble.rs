@@ -42,6 +42,8 @@ pub enum Trouble {
     Slow(usize),
     /// A connection breaks when so many bytes came by it.
     Torn(usize),
+    /// Every connection answers one request and breaks as the next one comes.
+    Once,
     /// What is asked to be stored is stored; the connection breaks before the first answer of each key.
     Mute,
 }
@@ -101,9 +103,13 @@ impl Way {
     pub async fn serve(self: Arc<Self>, socket: TcpStream, acceptor: TlsAcceptor, service: S3Service) {
         let mut trouble = self.trouble.subscribe();
         let line = Line { socket, way: self.clone(), read: 0, sleeping: [None, None] };
+        let answered = AtomicU64::new(0);
         let talk = async {
             let Ok(stream) = acceptor.accept(line).await else { return };
-            let answer = service_fn(|request| self.answer(&service, request));
+            let answer = service_fn(|request| {
+                let spent = answered.fetch_add(1, Relaxed) > 0 && self.now() == Trouble::Once;
+                self.answer(&service, request, spent)
+            });
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
         };
         tokio::select! {
@@ -113,7 +119,16 @@ impl Way {
         }
     }
 
-    async fn answer(&self, service: &S3Service, request: Request<Incoming>) -> Result<Response<Body>, io::Error> {
+    async fn answer(
+        &self,
+        service: &S3Service,
+        request: Request<Incoming>,
+        spent: bool,
+    ) -> Result<Response<Body>, io::Error> {
+        if spent {
+            self.feel();
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
         self.asked.fetch_add(1, Relaxed);
         let stores = [Method::PUT, Method::POST].contains(request.method());
         let marker = request.uri().to_string().contains("shard-");
