@@ -93,7 +93,7 @@ pub(crate) fn log_gone(
 
 /// SYNC, and every IMAP command that only wants to hear what is new.
 pub(crate) async fn sync(core: &Arc<Core>, session: SessionId, view: View) -> Result<Delta, StoreError> {
-    let delta = core.read(move |connection| delta(connection, &view)).await?;
+    let delta = core.read_small(move |connection| delta(connection, &view)).await?;
     announce(core, session, &view, &delta);
     Ok(delta)
 }

@@ -19,7 +19,7 @@ use crate::StoreError;
 use crate::bodies::{Meta, email_id, gone};
 use crate::delta::{announce, delta};
 use crate::flags::{Change, set_flags};
-use crate::mailbox::Core;
+use crate::mailbox::{Core, FEW};
 use crate::rows::{Folder, Placement, keywords, placements};
 use crate::state::{State, WriteTx};
 use crate::writer::Durability;
@@ -61,7 +61,8 @@ pub(crate) async fn fetch(
     let mut next = 0;
     while next < rows.len() {
         let (source, asked) = (rows.clone(), wanted.clone());
-        let step = core.read(move |connection| event(connection, &source[next..], &asked)).await?;
+        let work = move |connection: &Connection| event(connection, &source[next..], &asked);
+        let step = if rows.len() as u64 <= FEW { core.read_small(work).await? } else { core.read(work).await? };
         next += step.taken;
         if sink.send(FetchEvent::Rows(Box::new(step.rows))).await.is_err() {
             return Ok(());
@@ -124,12 +125,15 @@ fn total(connection: &Connection, content: i64) -> Result<u64, StoreError> {
 
 async fn snapshot(core: &Arc<Core>, wanted: Arc<Fetch>) -> Result<Snapshot, StoreError> {
     let (asked, read_only) = (wanted.clone(), core.policy().read_only);
-    let snapshot = core.read(move |connection| read(connection, &asked)).await?;
+    let small = wanted.uids.len() <= FEW;
+    let work = move |connection: &Connection| read(connection, &asked);
+    let snapshot = if small { core.read_small(work).await? } else { core.read(work).await? };
     let unseen = |row: &Placement| row.flags & SystemFlag::Seen.bit() == 0;
     if !wanted.mark_seen || read_only || !snapshot.rows.iter().any(unseen) {
         return Ok(snapshot);
     }
-    core.write(Durability::Soon, move |tx| mark_seen(tx, &wanted)).await
+    let work = move |tx: &mut WriteTx<'_>| mark_seen(tx, &wanted);
+    if small { core.write_small(Durability::Soon, work).await } else { core.write(Durability::Soon, work).await }
 }
 
 fn read(connection: &Connection, wanted: &Fetch) -> Result<Snapshot, StoreError> {

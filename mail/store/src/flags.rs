@@ -10,7 +10,7 @@ use crate::StoreError;
 use crate::delta::{announce, changes};
 use crate::done::{Ticket, once};
 use crate::error::refuse;
-use crate::mailbox::Core;
+use crate::mailbox::{Core, FEW};
 use crate::rows::{Folder, Placement, keywords, placements};
 use crate::state::WriteTx;
 use crate::writer::Durability;
@@ -57,7 +57,7 @@ fn keyword(tx: &WriteTx<'_>, known: &mut Keywords, name: &str) -> Result<u64, St
 
 /// STORE.
 pub(crate) async fn store(core: &Arc<Core>, session: SessionId, store: Store) -> Result<Answer, StoreError> {
-    let view = store.view;
+    let (view, small) = (store.view, store.uids.len() <= FEW);
     let work = move |tx: &mut WriteTx<'_>| -> Result<Answer, StoreError> {
         let ticket = Ticket { session, seq: store.seq };
         // Done twice, a conditional STORE would find its own first time in the way; any other changes nothing more.
@@ -66,7 +66,11 @@ pub(crate) async fn store(core: &Arc<Core>, session: SessionId, store: Store) ->
             None => apply(tx, &store),
         }
     };
-    let answer = core.write(Durability::Soon, work).await?;
+    let answer = if small {
+        core.write_small(Durability::Soon, work).await?
+    } else {
+        core.write(Durability::Soon, work).await?
+    };
     if let Answer::Stored(stored) = &answer {
         announce(core, session, &view, &stored.delta);
     }

@@ -20,7 +20,7 @@ use crate::state::quota;
 use crate::writer::Durability;
 use crate::{Delivered, Delivery, StoreError, copy, deliver, delta, expunge, fetch, flags, folders, search, select};
 
-pub(crate) use core::{Core, Shared};
+pub(crate) use core::{Core, FEW, ROWS, Shared};
 pub(crate) use memory::{Memory, Turn};
 
 /// One open mailbox. Its key stays in memory while any clone of the `Arc` it comes in is held.

@@ -16,7 +16,7 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::StoreError;
 use crate::bodies::{Brief, Content, Meta};
 use crate::delta::{announce, delta};
-use crate::mailbox::Core;
+use crate::mailbox::{Core, ROWS};
 use crate::rows::{Folder, Placement, keywords, placements};
 use matcher::{Facts, Loaded, Verdict};
 use plan::{Need, Test, plan};
@@ -30,9 +30,9 @@ const STEP: Duration = Duration::from_millis(15);
 /// Time a search works before it lets others have its thread.
 const SLICE: Duration = Duration::from_millis(50);
 
-/// Rows that the narrow table alone does not decide.
+/// What the narrow table alone finds; where it leaves any row open, all those that it does not rule out.
 struct Snapshot {
-    delta: model::verbs::Delta,
+    found: Found,
     rows: Vec<Placement>,
     test: Test,
 }
@@ -40,9 +40,11 @@ struct Snapshot {
 /// SEARCH.
 pub(crate) async fn search(core: &Arc<Core>, session: SessionId, search: Search) -> Result<Found, StoreError> {
     let view = search.view;
-    let snapshot = core.read(move |connection| read(connection, &search)).await?;
-    announce(core, session, &view, &snapshot.delta);
-    let mut found = Found { delta: snapshot.delta, uids: UidSet::new(), modseq: ModSeq(0) };
+    let work = move |connection: &Connection| read(connection, &search);
+    let few = u64::from(view.uidnext.0) <= ROWS;
+    let snapshot = if few { core.read_small(work).await? } else { core.read(work).await? };
+    announce(core, session, &view, &snapshot.found.delta);
+    let mut found = snapshot.found;
     let shared = Arc::new((snapshot.rows, snapshot.test));
     let mut next = 0;
     while next < shared.0.len() {
@@ -55,8 +57,7 @@ pub(crate) async fn search(core: &Arc<Core>, session: SessionId, search: Search)
         let slice = slice.await.map_err(|_| StoreError::Stopped)??;
         next = slice.next;
         for (uid, modseq) in slice.hits {
-            found.uids.insert(uid);
-            found.modseq = found.modseq.max(modseq);
+            hit(&mut found, uid, modseq);
         }
     }
     Ok(found)
@@ -66,13 +67,27 @@ fn read(connection: &Connection, search: &Search) -> Result<Snapshot, StoreError
     let delta = delta(connection, &search.view)?;
     let mut test = plan(&search.key, &keywords(connection)?, &search.recent, crate::mailbox::Core::now());
     test.sort();
-    let rows = match Folder::by_id(connection, search.view.folder)? {
+    let mut rows = match Folder::by_id(connection, search.view.folder)? {
         Some(folder) => placements(connection, folder.id, &test.uids().unwrap_or_else(|| folder.span()))?,
         None => Vec::new(),
     };
-    let is_open = |row: &Placement| test.check(&Facts::new(row)) != Verdict::No;
-    let rows = rows.into_iter().filter(is_open).collect();
-    Ok(Snapshot { delta, rows, test })
+    let (mut found, mut open) = (Found { delta, uids: UidSet::new(), modseq: ModSeq(0) }, 0);
+    rows.retain(|row| {
+        let verdict = test.check(&Facts::new(row));
+        open += usize::from(verdict == Verdict::Open);
+        verdict != Verdict::No
+    });
+    if open == 0 {
+        for row in rows.drain(..) {
+            hit(&mut found, Uid(row.uid), ModSeq(row.modseq));
+        }
+    }
+    Ok(Snapshot { found, rows, test })
+}
+
+fn hit(found: &mut Found, uid: Uid, modseq: ModSeq) {
+    found.uids.insert(uid);
+    found.modseq = found.modseq.max(modseq);
 }
 
 /// What one slice of a search found.

@@ -53,6 +53,11 @@ impl State {
         })?)
     }
 
+    /// True where so many writes may go unsynced: their modseqs need the mark and room below the ceiling, both synced before.
+    pub fn is_marked(&self, members: u64) -> bool {
+        self.unsynced && self.ceiling > self.modseq + 2 * members
+    }
+
     /// Writes the row.
     pub fn save(&self, connection: &Connection) -> Result<(), StoreError> {
         let mut statement = connection.prepare_cached(

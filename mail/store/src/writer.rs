@@ -151,6 +151,16 @@ impl Writer {
         self.state.commits
     }
 
+    /// True where a write of that kind, alone, touches no disk: the file is open, and the commit is not synced.
+    pub fn needs_no_sync(&self, durability: Durability) -> bool {
+        self.connection.is_some()
+            && match durability {
+                Durability::Lazy => true,
+                Durability::Soon => self.state.is_marked(1),
+                Durability::Full => false,
+            }
+    }
+
     /// The connection, while the file is open.
     pub fn connection(&self) -> Option<&Connection> {
         self.connection.as_ref()
@@ -207,9 +217,11 @@ impl Writer {
             connection.execute_batch("ROLLBACK")?;
         }
         let before = self.state;
-        // Unsynced modseqs need the mark and room below the ceiling, both synced before.
-        let marked = before.unsynced && before.ceiling > before.modseq + 2 * members.len() as u64;
-        let full = wanted == Durability::Full || (wanted == Durability::Soon && !marked);
+        let full = match wanted {
+            Durability::Full => true,
+            Durability::Soon => !before.is_marked(members.len() as u64),
+            Durability::Lazy => false,
+        };
         if full != self.full {
             connection.execute_batch(if full { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" })?;
             self.full = full;

@@ -32,6 +32,10 @@ const TURN: usize = 16;
 const IDLE_READERS: usize = 2;
 /// Hints a slow session may lag behind.
 const HINTS: usize = 64;
+/// Messages that are read or changed sooner than a thread is woken for it.
+pub(crate) const FEW: u64 = 16;
+/// Narrow rows that are read sooner.
+pub(crate) const ROWS: u64 = 4096;
 
 /// What all mailboxes of a volume share.
 pub(crate) struct Shared {
@@ -100,6 +104,20 @@ struct Queue {
     jobs: VecDeque<Box<dyn Job>>,
     /// A task is about to take them.
     driven: bool,
+}
+
+/// Who has said that it drives the queue: at its end, however it ends, it does so no more, and what has been queued since gets
+/// a task.
+struct Driver<'a>(&'a Arc<Core>);
+
+impl Drop for Driver<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.driven = !queue.jobs.is_empty();
+        if queue.driven {
+            self.0.shared.tasks.spawn(self.0.clone().drive());
+        }
+    }
 }
 
 impl Core {
@@ -194,6 +212,44 @@ impl Core {
         told.await.map_err(|_| StoreError::Stopped)?
     }
 
+    /// As [`Core::write`], for a write that takes less time than to wake a thread for it: where nothing waits before it, and it
+    /// needs no sync, it is done here and now.
+    pub async fn write_small<T, F>(self: &Arc<Self>, durability: Durability, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut WriteTx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (job, told) = Task::job(durability, work);
+        if let Some(job) = self.try_now(job) {
+            self.queue(job);
+        }
+        told.await.map_err(|_| StoreError::Stopped)?
+    }
+
+    /// Does the job on this thread, or gives it back.
+    fn try_now(self: &Arc<Self>, job: Box<dyn Job>) -> Option<Box<dyn Job>> {
+        {
+            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            if queue.driven {
+                return Some(job);
+            }
+            queue.driven = true;
+        }
+        // Whoever queues meanwhile relies on it.
+        let _driver = Driver(self);
+        let (Ok(mut writer), Ok(_thread)) =
+            (self.writer.clone().try_lock_owned(), self.shared.threads.clone().try_acquire_owned())
+        else {
+            return Some(job);
+        };
+        if !writer.needs_no_sync(job.durability()) || self.check_not_ended().is_err() {
+            return Some(job);
+        }
+        self.touch();
+        self.group(&mut writer, vec![job]);
+        None
+    }
+
     /// Queues a write. The order of calls is the order of commits.
     pub fn queue(self: &Arc<Self>, job: Box<dyn Job>) {
         self.queue_all(vec![job]);
@@ -254,6 +310,12 @@ impl Core {
             }
             return true;
         }
+        self.group(writer, jobs);
+        true
+    }
+
+    /// Commits jobs, and answers them.
+    fn group(&self, writer: &mut Writer, jobs: Vec<Box<dyn Job>>) {
         let (committed, answers) = writer.run(jobs, self.policy(), Self::now());
         self.commits.store(writer.commits(), Ordering::Relaxed);
         self.note_unsynced(committed.unsynced);
@@ -266,7 +328,6 @@ impl Core {
         for (job, failed) in answers {
             job.answer(failed);
         }
-        true
     }
 
     fn note_unsynced(&self, unsynced: bool) {
@@ -293,15 +354,42 @@ impl Core {
         done.await.map_err(|_| StoreError::Stopped)?
     }
 
+    /// As [`Core::read`], for work that takes less time than to wake a thread for it: where a connection is at hand it is done
+    /// here and now.
+    pub async fn read_small<T, F>(self: &Arc<Self>, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        if let Ok(_thread) = self.shared.threads.try_acquire()
+            && let Some(connection) = self.kept()
+        {
+            self.touch();
+            return self.read_on(connection, work);
+        }
+        self.read(work).await
+    }
+
     /// As [`Core::read`], on this thread.
     pub fn read_now<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let kept = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = if let Some(connection) = kept {
+        let connection = if let Some(connection) = self.kept() {
             connection
         } else {
             self.open.store(true, Ordering::Relaxed);
             self.open_own(Use::Read)?
         };
+        self.read_on(connection, work)
+    }
+
+    fn kept(&self) -> Option<Connection> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn read_on<T>(
+        &self,
+        connection: Connection,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         connection.prepare_cached("BEGIN")?.execute([])?;
         let result = work(&connection);
         let ended = connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));

@@ -20,6 +20,10 @@ enum Op {
     Together(u8),
     Close,
     Quiet,
+    /// What repeats itself is kept short; this is not.
+    Random,
+    /// Let go, or folded in.
+    Hold(bool),
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
@@ -36,6 +40,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         2 => (2..20_u8).prop_map(Op::Together),
         1 => Just(Op::Close),
         1 => Just(Op::Quiet),
+        1 => Just(Op::Random),
+        3 => any::<bool>().prop_map(Op::Hold),
     ];
     prop::collection::vec(op, 1..30)
 }
@@ -45,7 +51,7 @@ async fn run(ops: Vec<Op>) {
     let volume = Volume::with(limits, store::SpoolLimits::default());
     // So that closing leaves the WAL: what is in it after an opening is what an archive goes on from.
     volume.cover();
-    let mut s = volume.session(1).await;
+    let (mut s, mut life, mut main) = (volume.session(1).await, [0, 0], Vec::new());
     for (n, op) in ops.into_iter().enumerate() {
         let message = format!("Subject: {n}\r\n\r\nbody {n}");
         let inbox = view(&s.select("INBOX").await);
@@ -79,8 +85,29 @@ async fn run(ops: Vec<Op>) {
                 s = volume.session(n as u8 + 2).await;
             }
             Op::Quiet => volume.mailboxes.look().await,
+            Op::Random => {
+                let random: String = (0..20_000).map(|_| u128::from_le_bytes(crypto::random()).to_string()).collect();
+                s.append("INBOX", format!("{message} {random}")).await.unwrap();
+            }
+            Op::Hold(fold) => {
+                let held = volume.mailboxes.hold(id()).await.unwrap().unwrap();
+                if fold {
+                    held.checkpoint().await.unwrap();
+                }
+            }
         }
         volume.check_numbers(Database::Mailbox);
+        // No life of the WAL is followed by another one before its end was recorded.
+        let salts = volume.wal(Database::Mailbox).salts;
+        let now = std::fs::read(volume.path(Database::Mailbox)).unwrap();
+        if ![life, [0, 0]].contains(&salts) {
+            assert!(life == [0, 0] || volume.record().unwrap().end.salts == life, "an end without a record");
+            life = salts;
+        } else if salts == life && life != [0, 0] {
+            // Bases are copied from it while mail comes, and stand for the beginning of this life.
+            assert!(now == main, "the main file changed while the WAL's life went on");
+        }
+        main = now;
     }
 }
 
@@ -123,8 +150,7 @@ async fn without_a_policy_the_wal_is_folded_in_at_the_end_and_recorded_as_not_co
     drop(s);
     volume.mailboxes.detach(id()).await;
     assert!(volume.wal(Database::Mailbox).commits.is_empty());
-    let json = std::fs::read(volume.path(Database::Mailbox).with_file_name("mailbox.wal.json")).unwrap();
-    let record: control::WalRecord = serde_json::from_slice(&json).unwrap();
+    let record = volume.record().unwrap();
     assert_eq!((record.epoch, record.commit, record.copied), (1, commit, false));
     assert_eq!((record.end.salts, record.end.frame), (wal.salts, *wal.commits.last().unwrap()));
 }

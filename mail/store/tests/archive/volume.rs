@@ -74,6 +74,12 @@ impl Volume {
         connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap() as u64
     }
 
+    /// How the last life of the mailbox's WAL ended.
+    pub fn record(&self) -> Option<control::WalRecord> {
+        let json = std::fs::read(self.path(Database::Mailbox).with_file_name("mailbox.wal.json")).ok()?;
+        Some(serde_json::from_slice(&json).unwrap())
+    }
+
     /// What was told of the last life of that database's WAL.
     pub fn told(&self, database: Database) -> Option<Dirty> {
         let (_, dirty) = self.archive.notices().after(0);

@@ -1,3 +1,6 @@
+use std::pin::Pin;
+use std::task::Poll;
+
 use model::verbs::*;
 use model::{Keywords, ModSeq, Uid};
 
@@ -163,4 +166,37 @@ async fn a_view_that_knows_nothing_gets_everything() {
     let selected = a.select("INBOX").await;
     let delta = a.sync(&blank(selected.folder)).await;
     assert_eq!((delta.appeared, delta.uidnext), (uids("1:3"), Uid(4)));
+}
+
+#[test]
+fn what_is_short_is_done_while_every_thread_is_busy_and_what_is_long_waits() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let (_f, a, _) = filled(20).await;
+        let inbox = view(&a.select("INBOX").await);
+        // The first flag is synced, which takes a thread.
+        a.store(&inbox, "1", StoreMode::Add, &["\\Flagged"]).await;
+        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || wait.recv());
+        let stored = a.store(&inbox, "1:3", StoreMode::Add, &["\\Seen"]).await;
+        assert_eq!(stored.rows.flags, [2 | 8, 8, 8]);
+        assert_eq!(a.search(&inbox, SearchKey::Flag("\\Seen".into())).await, uids("1:3"));
+        let inbox = moved_on(&inbox, &a.sync(&inbox).await);
+        let fetch = Fetch { uids: uids("2"), ..fetching(&inbox, vec![section(&[], Part::All)]) };
+        assert_eq!(a.fetch(fetch).await.len(), 2);
+        let mut long = Box::pin(a.store(&inbox, "1:20", StoreMode::Add, &["\\Answered"]));
+        assert!(is_pending(long.as_mut()).await);
+        // Behind what waits it waits, too.
+        let mut behind = Box::pin(a.store(&inbox, "1", StoreMode::Remove, &["\\Seen"]));
+        assert!(is_pending(behind.as_mut()).await);
+        drop(go_on);
+        let (long, behind) = (long.await, behind.await);
+        assert!(long.rows.len() == 20 && behind.modseq > long.modseq);
+        assert!(busy.await.unwrap().is_err());
+    });
+}
+
+async fn is_pending(mut future: Pin<&mut impl Future>) -> bool {
+    std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_pending())).await
 }
