@@ -9,7 +9,6 @@ use super::load::numbered;
 use super::opened::Keys;
 use super::ship::archive_of;
 use super::*;
-use crate::harness::corpus::Corpus;
 
 /// Bytes of segments in the bucket, of both databases.
 fn segments(remote: &Remote) -> u64 {
@@ -92,11 +91,21 @@ fn how_long_writers_wait_for_a_wal_of_16_megabytes() {
     );
 }
 
+/// Messages as `bench/run` makes them.
+fn bench_corpus(many: usize) -> Vec<Vec<u8>> {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, mbox) = (dir.path().join("corpus"), dir.path().join("mbox"));
+    let generator = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bench/gen_corpus.py");
+    let made =
+        std::process::Command::new("python3").arg(generator).arg(many.to_string()).arg(&folder).arg(&mbox).status();
+    assert!(made.unwrap().success());
+    files(&folder).iter().map(|path| std::fs::read(path).unwrap()).collect()
+}
+
 #[test]
 #[ignore = "a measurement"]
 fn bytes_and_requests_for_mail_that_comes_one_by_one_and_in_batches() {
-    let Some(corpus) = Corpus::fetch() else { return };
-    let messages: Vec<Vec<u8>> = corpus.messages(10).take(400).collect();
+    let messages = bench_corpus(400);
     let mail: usize = messages.iter().map(Vec::len).sum();
     for (name, batch) in [("one by one", 1), ("in batches of 16", 16)] {
         let remote = Remote::start();
