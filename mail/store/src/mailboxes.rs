@@ -84,6 +84,8 @@ pub struct Mailboxes {
     turns: Arc<Mutex<HashMap<MailboxId, Weak<AsyncMutex<()>>>>>,
     /// Those whose WAL is known to be on disk: this process wrote it, or made sure.
     sure: Arc<Mutex<HashSet<MailboxId>>>,
+    /// Those that stay closed until told otherwise.
+    shut: Arc<Mutex<HashSet<MailboxId>>>,
 }
 
 impl Mailboxes {
@@ -105,7 +107,13 @@ impl Mailboxes {
             tasks: TaskTracker::new(),
             started: Instant::now(),
         };
-        Self { shared: Arc::new(shared), here: Arc::default(), turns: Arc::default(), sure: Arc::default() }
+        Self {
+            shared: Arc::new(shared),
+            here: Arc::default(),
+            turns: Arc::default(),
+            sure: Arc::default(),
+            shut: Arc::default(),
+        }
     }
 
     /// Opens a mailbox, proving the key; the first attach ever makes its database. [`StoreError::WrongKey`] where the key is
@@ -116,6 +124,9 @@ impl Mailboxes {
         }
         let turn = self.turn(id);
         let _one = turn.lock().await;
+        if self.shut().contains(&id) {
+            return Err(StoreError::Fenced);
+        }
         if let Some(mailbox) = self.get(id) {
             return proved(mailbox, &dek);
         }
@@ -178,6 +189,20 @@ impl Mailboxes {
             mailbox.core().end().await;
         }
         Fence { _turn: turn }
+    }
+
+    /// Closes a mailbox, and refuses to open it ([`StoreError::Fenced`]) until [`Mailboxes::reopen`]. Its files are closed
+    /// afterwards.
+    pub async fn shut_down(&self, id: MailboxId) {
+        // Before: who waits for his turn to open it finds it.
+        self.shut().insert(id);
+        drop(self.fence(id).await);
+    }
+
+    /// Lets it be opened again. What became of its files meanwhile is not known.
+    pub fn reopen(&self, id: MailboxId) {
+        self.sure.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.shut().remove(&id);
     }
 
     /// Restored mailboxes that are not known to be sound.
@@ -302,6 +327,10 @@ impl Mailboxes {
         let turn = Arc::default();
         turns.insert(id, Arc::downgrade(&turn));
         turn
+    }
+
+    fn shut(&self) -> MutexGuard<'_, HashSet<MailboxId>> {
+        self.shut.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn here(&self) -> MutexGuard<'_, HashMap<MailboxId, Arc<Mailbox>>> {

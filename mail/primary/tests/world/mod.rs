@@ -393,6 +393,7 @@ impl World {
             access: BTreeSet::from([Protocol::Imap]),
             quota: None,
             keyed: false,
+            fenced: false,
         };
         let directory = Directory {
             server: server(),
