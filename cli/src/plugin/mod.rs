@@ -3,6 +3,7 @@
 //!
 //! It reads and writes objects with the rights of whoever calls it, and talks to nobody but the API server.
 
+mod numbers;
 mod password;
 mod run;
 mod show;
