@@ -3,6 +3,7 @@
 //!
 //! It reads and writes objects with the rights of whoever calls it, and talks to nobody but the API server.
 
+mod fence;
 mod numbers;
 mod password;
 mod run;
@@ -45,6 +46,10 @@ enum Command {
     Backup(run::Backup),
     /// Bring a mailbox back from its bucket, and follow that.
     Restore(run::Restore),
+    /// Close the files of a mailbox, or of all on a shard, for repair; nobody reads or writes them until `unfence`.
+    Fence(fence::Fence),
+    /// Let the files of a fenced mailbox or shard be opened again.
+    Unfence(fence::Unfence),
 }
 
 /// True where the executable was called as the plugin.
@@ -85,6 +90,8 @@ async fn dispatch(args: Args) -> anyhow::Result<()> {
         Command::Password(options) => password::run(client, &namespace, &options).await,
         Command::Backup(options) => run::backup(client, &namespace, &options).await,
         Command::Restore(options) => run::restore(client, &namespace, &options).await,
+        Command::Fence(options) => fence::fence(client, &namespace, &options).await,
+        Command::Unfence(options) => fence::unfence(client, &namespace, &options).await,
     }
 }
 
