@@ -4,8 +4,10 @@
 //! It reads and writes objects with the rights of whoever calls it, and talks to nobody but the API server.
 
 mod fence;
+mod logs;
 mod numbers;
 mod password;
+mod pods;
 mod run;
 mod show;
 mod status;
@@ -46,6 +48,8 @@ enum Command {
     Backup(run::Backup),
     /// Bring a mailbox back from its bucket, and follow that.
     Restore(run::Restore),
+    /// Show the logs of all pods of a mail server, merged.
+    Logs(logs::Options),
     /// Close the files of a mailbox, or of all on a shard, for repair; nobody reads or writes them until `unfence`.
     Fence(fence::Fence),
     /// Let the files of a fenced mailbox or shard be opened again.
@@ -90,6 +94,7 @@ async fn dispatch(args: Args) -> anyhow::Result<()> {
         Command::Password(options) => password::run(client, &namespace, &options).await,
         Command::Backup(options) => run::backup(client, &namespace, &options).await,
         Command::Restore(options) => run::restore(client, &namespace, &options).await,
+        Command::Logs(options) => logs::run(client, &namespace, &options).await,
         Command::Fence(options) => fence::fence(client, &namespace, &options).await,
         Command::Unfence(options) => fence::unfence(client, &namespace, &options).await,
     }
