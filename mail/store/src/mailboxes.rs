@@ -119,6 +119,10 @@ impl Mailboxes {
     /// Opens a mailbox, proving the key; the first attach ever makes its database. [`StoreError::WrongKey`] where the key is
     /// not this mailbox's, also if it is open already.
     pub async fn attach(&self, id: MailboxId, dek: Dek) -> Result<Arc<Mailbox>, StoreError> {
+        // Also before: a turn may be long in coming while the last reader is waited for.
+        if self.shut().contains(&id) {
+            return Err(StoreError::Fenced);
+        }
         if let Some(mailbox) = self.get(id) {
             return proved(mailbox, &dek);
         }
@@ -392,4 +396,35 @@ async fn close_oldest(all: &[Arc<Mailbox>], most: usize) {
 fn folds_alone(core: &Core, soft: u64) -> bool {
     let wal = (wal::size_of(core.path()), core.commits());
     core.shared.archive.folds_alone(core.id, Database::Mailbox, wal, soft)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_mailbox_is_shut_down_when_its_last_connection_is_gone_and_opens_again_only_when_it_may() {
+        let folder = tempfile::tempdir().unwrap();
+        let mailboxes = Mailboxes::new(Layout::new(folder.path()), Limits::default());
+        let (id, dek) = (MailboxId::from_random([1; 17]), || Dek::from_bytes(&[1; 32]));
+        let mailbox = mailboxes.attach(id, dek()).await.unwrap();
+        let reader = mailbox.core().take_into_use().unwrap();
+        let closing = mailboxes.shut_down(id);
+        tokio::pin!(closing);
+        tokio::select! {
+            () = &mut closing => panic!("somebody still reads"),
+            refused = async {
+                while mailboxes.get(id).is_some() {
+                    tokio::task::yield_now().await;
+                }
+                mailboxes.attach(id, dek()).await
+            } => assert!(matches!(refused, Err(StoreError::Fenced))),
+        }
+        drop(reader);
+        closing.await;
+        assert!(mailbox.core().take_into_use().is_err(), "whoever still holds it gets no connection");
+        assert!(matches!(mailboxes.attach(id, dek()).await, Err(StoreError::Fenced)));
+        mailboxes.reopen(id);
+        mailboxes.attach(id, dek()).await.unwrap();
+    }
 }
