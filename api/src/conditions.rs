@@ -25,6 +25,8 @@ pub const PAUSED: &str = "Paused";
 pub const KEYS_INSTALLED: &str = "KeysInstalled";
 /// The password in the Secret is the one that opens the Mailbox.
 pub const PASSWORD_IN_SYNC: &str = "PasswordInSync";
+/// The Mailbox's files are kept closed; not there where nobody wants that.
+pub const FENCED: &str = "Fenced";
 /// The Mailbox is full.
 pub const QUOTA_EXCEEDED: &str = "QuotaExceeded";
 /// The Mailbox's backup policy is in force.
@@ -58,7 +60,7 @@ pub const OF: [(&str, &[&str]); 6] = [
             PAUSED,
         ],
     ),
-    ("Mailbox", &[READY, KEYS_INSTALLED, PASSWORD_IN_SYNC, QUOTA_EXCEEDED, BACKUP_CONFIGURED]),
+    ("Mailbox", &[READY, KEYS_INSTALLED, PASSWORD_IN_SYNC, QUOTA_EXCEEDED, BACKUP_CONFIGURED, FENCED]),
     ("Alias", &[READY, TARGETS_RESOLVED]),
     ("BackupPolicy", &[READY, DESTINATION_REACHABLE, WITHIN_RPO, RETENTION_ENFORCED, VERIFIED]),
     ("MailboxBackup", &[SUCCEEDED]),
@@ -95,6 +97,14 @@ pub mod reason {
     pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
     /// A BackupPolicy that an object names is missing; the last one stays in force.
     pub const POLICY_NOT_FOUND: &str = "PolicyNotFound";
+    /// Files are closed until a person says otherwise: `kubectl sealpost unfence`.
+    pub const FENCED: &str = "Fenced";
+    /// Files are about to be closed by a fence.
+    pub const CLOSING: &str = "Closing";
+    /// The fence is gone, and files are about to be opened.
+    pub const OPENING: &str = "Opening";
+    /// An annotation says something that nobody understands.
+    pub const ANNOTATION_INVALID: &str = "AnnotationInvalid";
     /// The mail of a deleted Mailbox was found and taken back.
     pub const ADOPTED: &str = "Adopted";
     /// The Mailbox has a backup policy, its own or the server's.

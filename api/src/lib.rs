@@ -17,6 +17,7 @@ mod common;
 mod compile;
 pub mod conditions;
 mod error;
+pub mod fence;
 mod mailbox;
 mod manifest;
 mod object;

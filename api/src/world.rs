@@ -9,7 +9,7 @@ use crate::alias::AliasTarget;
 use crate::conditions::{self, reason};
 use crate::mailbox::{Access, DeletionPolicy, State};
 use crate::object::{KeySource, Object, declared, key_source};
-use crate::{Alias, MailServer, Mailbox, Size};
+use crate::{Alias, MailServer, Mailbox, Size, fence};
 
 /// Largest message of a server that does not say: 50 MiB.
 const MAX_MESSAGE_SIZE: u64 = 50 << 20;
@@ -49,6 +49,7 @@ pub fn world(server: &MailServer, objects: &[Object], seen: Seen) -> World {
         max_message_size: limits.max_message_size.as_ref().and_then(Size::bytes).unwrap_or(MAX_MESSAGE_SIZE),
         mailbox_quota: limits.mailbox_quota.as_ref().and_then(Size::bytes),
         removal_grace_seconds: u32::try_from(spec.removal_grace_seconds).unwrap_or(0),
+        fenced_shards: fence::shards(server),
         mailboxes: mailboxes.collect(),
         aliases: aliases.collect(),
         keyed: seen.keyed,
@@ -76,6 +77,7 @@ fn mailbox(object: &Mailbox) -> Option<DeclaredMailbox> {
         quota: spec.quota.as_ref().and_then(Size::bytes),
         access: access.collect(),
         adopt: spec.adopt.as_ref().and_then(|adopt| adopt.mailbox_id.parse().ok()),
+        fenced: fence::mailbox(object).is_some(),
     })
 }
 
@@ -105,6 +107,9 @@ pub fn references(objects: &[Object]) -> Vec<Finding> {
     let servers: Vec<&str> =
         objects.iter().filter(|object| matches!(object, Object::MailServer(_))).map(Object::name).collect();
     for object in objects {
+        if let Object::MailServer(server) = object {
+            findings.extend(fence::finding(server));
+        }
         let server = match object {
             Object::Mailbox(o) => &o.spec.server_ref.name,
             Object::Alias(o) => &o.spec.server_ref.name,

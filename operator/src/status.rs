@@ -124,6 +124,37 @@ pub struct Placed {
     pub keyed: bool,
     /// What its shard was told of copies.
     pub copies: Copied,
+    /// What is wanted of its files, and what its shard says.
+    pub fence: Fence,
+}
+
+/// The fence of a mailbox.
+#[derive(Debug, Clone, Default)]
+pub struct Fence {
+    /// Why it is wanted, if it is.
+    pub wanted: Option<String>,
+    /// Its shard has closed the files.
+    pub closed: bool,
+}
+
+impl Fence {
+    /// The condition, where there is anything to say.
+    fn condition(&self, name: &str) -> Option<Set> {
+        let type_ = conditions::FENCED;
+        let open = format!("`kubectl sealpost unfence {name}` lets it be opened");
+        match (&self.wanted, self.closed) {
+            (Some(why), true) => {
+                let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
+                let message = format!("its files stay closed{why}, mail waits at its senders: {open}");
+                Some(Set::yes(type_, reason::FENCED, message))
+            }
+            (Some(_), false) => {
+                Some(Set::no(type_, reason::CLOSING, format!("its shard has yet to close its files; {open}")))
+            }
+            (None, true) => Some(Set::yes(type_, reason::OPENING, "its shard has yet to let its files be opened")),
+            (None, false) => None,
+        }
+    }
 }
 
 /// Which policy holds for a mailbox.
@@ -158,24 +189,29 @@ pub fn mailbox(
         None if placed.keyed => Set::yes(conditions::KEYS_INSTALLED, reason::AS_DECLARED, "the owner can log in"),
         None => Set::no(conditions::KEYS_INSTALLED, reason::AWAITING_SHARD, "the keys wait for the mailbox's shard"),
     };
-    let ready = match (blocked, placed) {
-        (Some(finding), _) => Set::of(finding),
-        (None, Placed { at: None, .. } | Placed { acknowledged: false, .. }) => {
+    let known = before.map(|before| before.conditions.as_slice()).unwrap_or_default();
+    // Of a fence of the whole shard its MailServer tells.
+    let own_fence = placed.fence.wanted.is_some() || api::condition(known, conditions::FENCED).is_some();
+    let fence = placed.fence.condition(name).filter(|_| own_fence);
+    let ready = match (blocked, placed, &fence) {
+        (Some(finding), ..) => Set::of(finding),
+        (None, Placed { at: None, .. } | Placed { acknowledged: false, .. }, _) => {
             let message = "the mailbox's shard has yet to take it; see the MailServer's conditions if this lasts";
             Set::no(conditions::READY, reason::AWAITING_SHARD, message)
         }
-        (None, Placed { keyed: false, .. }) => Set { type_: conditions::READY, ..keys.clone() },
-        (None, _) => own(conditions::READY).map_or_else(
+        (None, _, Some(fence)) => Set { type_: conditions::READY, status: Some(false), ..fence.clone() },
+        (None, Placed { keyed: false, .. }, None) => Set { type_: conditions::READY, ..keys.clone() },
+        (None, _, None) => own(conditions::READY).map_or_else(
             || Set::yes(conditions::READY, reason::AS_DECLARED, "mail arrives and its owner can log in"),
             Set::of,
         ),
     };
-    let known = before.map(|before| before.conditions.as_slice()).unwrap_or_default();
     let copies = own(conditions::BACKUP_CONFIGURED).map(Set::of).or_else(|| copies(&placed.copies));
     let mut all = conditions(known, [ready, keys].into_iter().chain(copies.clone()).collect(), at);
     if copies.is_none() {
         all.extend(api::condition(known, conditions::BACKUP_CONFIGURED).cloned());
     }
+    all.extend(conditions(known, fence.into_iter().collect(), at));
     MailboxStatus {
         observed_generation: at.generation,
         mailbox_id: placed.at.map(|(id, _)| id.to_string()),

@@ -11,7 +11,13 @@ fn id() -> MailboxId {
 }
 
 fn placed() -> Placed {
-    Placed { at: Some((id(), ShardId(0))), acknowledged: true, keyed: true, copies: Copied::NotKnown }
+    Placed {
+        at: Some((id(), ShardId(0))),
+        acknowledged: true,
+        keyed: true,
+        copies: Copied::NotKnown,
+        fence: Fence::default(),
+    }
 }
 
 fn reasons(conditions: &[Condition]) -> Vec<(&str, &str, &str)> {
@@ -117,4 +123,31 @@ fn a_mailbox_says_which_policy_holds_and_keeps_saying_so_while_its_shard_is_away
     assert_eq!(told(&with(Some(&held), Copied::None, &[])).unwrap(), "False NoPolicy");
     let dangling = finding(conditions::BACKUP_CONFIGURED, false, reason::POLICY_NOT_FOUND);
     assert_eq!(told(&with(Some(&held), Copied::By("daily".into()), &[dangling])).unwrap(), "False PolicyNotFound");
+}
+
+#[test]
+fn a_fence_shows_with_the_next_step_until_the_files_may_be_opened_again() {
+    let fenced = |before: Option<&MailboxStatus>, wanted: Option<&str>, closed: bool| {
+        let fence = Fence { wanted: wanted.map(str::to_owned), closed };
+        mailbox(before, "ann", &Placed { fence, ..placed() }, &[], AT)
+    };
+    let before = fenced(None, Some("x"), true);
+    let with = |wanted: Option<&str>, closed: bool| {
+        let status = fenced(Some(&before), wanted, closed);
+        (status.conditions[0].clone(), api::condition(&status.conditions, conditions::FENCED).cloned())
+    };
+    let (ready, fence) = with(Some("disk looks ill"), true);
+    let fence = fence.unwrap();
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "Fenced"));
+    assert_eq!((fence.status.as_str(), fence.reason.as_str()), ("True", "Fenced"));
+    assert!(fence.message.contains("disk looks ill") && fence.message.contains("kubectl sealpost unfence ann"));
+    let told = |(ready, fence): (Condition, Option<Condition>)| {
+        (format!("{} {}", ready.status, ready.reason), fence.map(|fence| format!("{} {}", fence.status, fence.reason)))
+    };
+    assert_eq!(told(with(Some(""), false)), ("False Closing".into(), Some("False Closing".into())));
+    assert_eq!(told(with(None, true)), ("False Opening".into(), Some("True Opening".into())));
+    assert_eq!(told(with(None, false)), ("True AsDeclared".into(), None));
+    let of_its_shard = fenced(None, None, true);
+    assert_eq!(reasons(&of_its_shard.conditions)[0], ("Ready", "True", "AsDeclared"), "its MailServer tells of that");
+    assert!(api::condition(&of_its_shard.conditions, conditions::FENCED).is_none());
 }

@@ -86,6 +86,7 @@ fn mailbox_entry(id: MailboxId, binding: &Binding, world: &World) -> MailboxEntr
         access: object.map(|mailbox| mailbox.access.clone()).unwrap_or_default(),
         quota: binding.quota,
         keyed: world.keyed.contains(&id),
+        fenced: object.is_some_and(|mailbox| mailbox.fenced) || world.fenced_shards.contains(&binding.shard),
     }
 }
 

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use model::plan::{AliasAction, Declared, DeclaredAlias, DeclaredMailbox, DeclaredTarget};
 use model::{Address, Bindings, MailboxId, MailboxState, Protocol, Reply, Route, ServerId, ShardId, Unready, World};
 
@@ -27,6 +29,7 @@ fn mailbox(name: &str, address: &str, created: i64) -> DeclaredMailbox {
         quota: None,
         access: [Protocol::Imap].into(),
         adopt: None,
+        fenced: false,
     }
 }
 
@@ -49,6 +52,7 @@ fn world(mailboxes: Vec<DeclaredMailbox>, aliases: Vec<DeclaredAlias>) -> World 
         max_message_size: 1 << 20,
         mailbox_quota: Some(100),
         removal_grace_seconds: 3600,
+        fenced_shards: BTreeSet::new(),
         mailboxes,
         aliases,
         keyed: (0..=255).map(id).collect(),
@@ -279,6 +283,29 @@ fn a_domain_without_postmaster_is_remarked_on_but_stays_ready() {
     let [finding] = plan.findings.as_slice() else { panic!("{:?}", plan.findings) };
     assert_eq!((finding.object.to_string().as_str(), finding.status), ("MailServer/mail", true));
     assert!(finding.message.contains("postmaster@example.org"));
+}
+
+#[test]
+fn a_fence_is_of_one_mailbox_or_of_all_on_its_shard_and_mail_waits_outside() {
+    let mut world = world(vec![mailbox("ann", "ann@example.org", 1), mailbox("bob", "bob@example.org", 1)], vec![]);
+    let before = start(&world).bindings;
+    world.mailboxes[0].fenced = true;
+    let fenced = |world: &World| {
+        let plan = compile(world, &before, at(2000));
+        let all = plan.directory.mailboxes.values().map(|entry| (entry.address.to_string(), entry.fenced));
+        (all.collect::<Vec<_>>(), route(&plan, "ann@example.org", 2000))
+    };
+    let (all, ann) = fenced(&world);
+    assert_eq!(ann, Route::Unready(Unready::Fenced));
+    assert_eq!(
+        all.iter().filter(|(_, fenced)| *fenced).map(|(a, _)| a.as_str()).collect::<Vec<_>>(),
+        ["ann@example.org"]
+    );
+    world.mailboxes[0].fenced = false;
+    world.fenced_shards = [ShardId(1)].into();
+    assert!(matches!(fenced(&world).1, Route::Mailboxes(_)), "of another shard");
+    world.fenced_shards = [ShardId(0)].into();
+    assert!(fenced(&world).0.iter().all(|(_, fenced)| *fenced));
 }
 
 #[test]

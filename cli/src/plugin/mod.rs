@@ -3,7 +3,12 @@
 //!
 //! It reads and writes objects with the rights of whoever calls it, and talks to nobody but the API server.
 
+mod fence;
+mod logs;
+mod numbers;
 mod password;
+mod pods;
+mod report;
 mod run;
 mod show;
 mod status;
@@ -44,6 +49,14 @@ enum Command {
     Backup(run::Backup),
     /// Bring a mailbox back from its bucket, and follow that.
     Restore(run::Restore),
+    /// Show the logs of all pods of a mail server, merged.
+    Logs(logs::Options),
+    /// Write objects, events, states and logs into an archive for whoever helps, without names of people and places.
+    Report(report::Options),
+    /// Close the files of a mailbox, or of all on a shard, for repair; nobody reads or writes them until `unfence`.
+    Fence(fence::Fence),
+    /// Let the files of a fenced mailbox or shard be opened again.
+    Unfence(fence::Unfence),
 }
 
 /// True where the executable was called as the plugin.
@@ -84,6 +97,10 @@ async fn dispatch(args: Args) -> anyhow::Result<()> {
         Command::Password(options) => password::run(client, &namespace, &options).await,
         Command::Backup(options) => run::backup(client, &namespace, &options).await,
         Command::Restore(options) => run::restore(client, &namespace, &options).await,
+        Command::Report(options) => report::run(client, &namespace, &options).await,
+        Command::Logs(options) => logs::run(client, &namespace, &options).await,
+        Command::Fence(options) => fence::fence(client, &namespace, &options).await,
+        Command::Unfence(options) => fence::unfence(client, &namespace, &options).await,
     }
 }
 

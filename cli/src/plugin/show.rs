@@ -4,9 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use api::conditions;
-use api::{Alias, BackupPolicy, MailServer, Mailbox};
+use api::{Alias, BackupPolicy, MailServer, Mailbox, MailboxBackup, MailboxRestore};
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt;
 use serde::Serialize;
+
+use super::numbers::{Numbers, OfShard};
 
 /// Conditions that say something good while they are False.
 const QUIET: [&str; 5] = [
@@ -18,6 +22,23 @@ const QUIET: [&str; 5] = [
 ];
 /// Mailboxes and aliases that are named one by one; more are counted.
 const NAMED: usize = 20;
+/// Runs that failed before are history.
+const LATELY: SignedDuration = SignedDuration::from_hours(24);
+
+/// All objects of a namespace that a screen is about.
+#[derive(Debug, Default)]
+pub struct Objects {
+    /// Mail stores, of all servers.
+    pub mailboxes: Vec<Mailbox>,
+    /// Routes, of all servers.
+    pub aliases: Vec<Alias>,
+    /// Where copies go.
+    pub policies: Vec<BackupPolicy>,
+    /// Copies that were asked for.
+    pub backups: Vec<MailboxBackup>,
+    /// Mailboxes that are brought back.
+    pub restores: Vec<MailboxRestore>,
+}
 
 /// What a person wants to know of a MailServer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -39,8 +60,13 @@ pub struct Screen {
     pub mailboxes: BTreeMap<String, usize>,
     /// Aliases by the reason of their `Ready`.
     pub aliases: BTreeMap<String, usize>,
-    /// Backup policies that it or its mailboxes name, and the reason of their `Ready`.
-    pub backups: BTreeMap<String, String>,
+    /// Backup policies that it or its mailboxes name.
+    pub backups: BTreeMap<String, Backup>,
+    /// MailboxBackups and MailboxRestores that are not over, by the reason of their condition.
+    pub runs: BTreeMap<String, usize>,
+    /// What its pods count; none where nobody was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub numbers: Option<Numbers>,
     /// What there is to know or to do.
     pub problems: Vec<Problem>,
 }
@@ -52,6 +78,17 @@ pub struct Shard {
     pub node: String,
     /// `Serves`, or why it does not.
     pub state: String,
+}
+
+/// How the copies of a policy fare, by the reasons of its conditions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Backup {
+    /// `Ready`.
+    pub state: String,
+    /// `WithinRPO`.
+    pub lag: String,
+    /// `Verified`.
+    pub restore: String,
 }
 
 /// A condition that is not as it should be.
@@ -66,11 +103,14 @@ pub struct Problem {
 }
 
 /// Puts the screen together.
-pub fn screen(server: &MailServer, mailboxes: &[Mailbox], aliases: &[Alias], policies: &[BackupPolicy]) -> Screen {
+pub fn screen(server: &MailServer, objects: &Objects, numbers: Option<Numbers>, now: Timestamp) -> Screen {
+    let Objects { mailboxes, aliases, policies, .. } = objects;
     let name = server.metadata.name.clone().unwrap_or_default();
     let status = server.status.clone().unwrap_or_default();
     let mut problems = of(&format!("mailserver/{name}"), &status.conditions);
+    problems.extend(numbers.iter().flat_map(|numbers| set_aside(&name, numbers)));
     let backups = backups(server, mailboxes, policies, &mut problems);
+    let runs = runs(&name, objects, now, &mut problems);
     let mailboxes = mailboxes.iter().filter(|mailbox| mailbox.spec.server_ref.name == name).map(|mailbox| Served {
         object: format!("mailbox/{}", mailbox.metadata.name.as_deref().unwrap_or_default()),
         conditions: mailbox.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default(),
@@ -95,6 +135,8 @@ pub fn screen(server: &MailServer, mailboxes: &[Mailbox], aliases: &[Alias], pol
         mailboxes,
         aliases,
         backups,
+        runs,
+        numbers,
         problems,
         name,
     }
@@ -106,7 +148,7 @@ fn backups(
     mailboxes: &[Mailbox],
     policies: &[BackupPolicy],
     problems: &mut Vec<Problem>,
-) -> BTreeMap<String, String> {
+) -> BTreeMap<String, Backup> {
     let ours = mailboxes.iter().filter(|mailbox| Some(&mailbox.spec.server_ref.name) == server.metadata.name.as_ref());
     let named =
         ours.filter_map(|mailbox| mailbox.spec.backup_policy_ref.as_ref()).chain(&server.spec.backup_policy_ref);
@@ -118,10 +160,54 @@ fn backups(
         // What nobody knows yet is no problem.
         let known: Vec<Condition> = known.iter().filter(|condition| condition.status != "Unknown").cloned().collect();
         problems.extend(of(&format!("backuppolicy/{name}"), &known));
-        let ready = policy.status.as_ref().and_then(|status| api::condition(&status.conditions, conditions::READY));
-        backups.insert(name, ready.map_or_else(|| "NotLookedAt".to_owned(), |ready| ready.reason.clone()));
+        let reason = |type_| {
+            let told = policy.status.as_ref().and_then(|status| api::condition(&status.conditions, type_));
+            told.map_or_else(|| "NotLookedAt".to_owned(), |told| told.reason.clone())
+        };
+        let [state, lag, restore] = [conditions::READY, conditions::WITHIN_RPO, conditions::VERIFIED].map(reason);
+        backups.insert(name, Backup { state, lag, restore });
     }
     backups
+}
+
+/// Runs of a server's mailboxes that are not over; those that failed lately are told.
+fn runs(server: &str, objects: &Objects, now: Timestamp, problems: &mut Vec<Problem>) -> BTreeMap<String, usize> {
+    let ours = |name: &str| {
+        objects.mailboxes.iter().any(|mailbox| mailbox.name_any() == name && mailbox.spec.server_ref.name == server)
+    };
+    let backups = objects.backups.iter().filter(|run| ours(&run.spec.mailbox_ref.name)).map(|run| {
+        let known = run.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+        (format!("mailboxbackup/{}", run.name_any()), known)
+    });
+    let restores = objects.restores.iter().filter(|run| ours(&run.spec.target.mailbox_ref.name)).map(|run| {
+        let known = run.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+        (format!("mailboxrestore/{}", run.name_any()), known)
+    });
+    let mut going = BTreeMap::new();
+    for (object, known) in backups.chain(restores) {
+        match api::condition(known, conditions::SUCCEEDED) {
+            Some(told) if told.status == "True" => {}
+            Some(told) if told.status == "False" => {
+                let is_news = now.duration_since(told.last_transition_time.0) < LATELY;
+                problems.extend(is_news.then(|| problem(&object, told)));
+            }
+            told => *going.entry(told.map_or("NotLookedAt", |told| &told.reason).to_owned()).or_default() += 1,
+        }
+    }
+    going
+}
+
+/// Mail that could not be stored waits for a person.
+fn set_aside(server: &str, numbers: &Numbers) -> Vec<Problem> {
+    let all = numbers.shards.iter().filter_map(|(shard, of)| Some((shard, of.set_aside.filter(|count| *count > 0)?)));
+    let told = all.map(|(shard, count)| Problem {
+        object: format!("mailserver/{server}"),
+        reason: "SetAside".to_owned(),
+        message: format!(
+            "shard {shard} keeps {count} messages that could not be stored: kubectl sealpost logs {server} --role primary says why"
+        ),
+    });
+    told.collect()
 }
 
 /// A Mailbox or an Alias of a server.
@@ -167,14 +253,28 @@ impl fmt::Display for Screen {
             writeln!(f, "  image      {}", self.image)?;
         }
         for (number, shard) in &self.shards {
-            writeln!(f, "  shard {number:<4} {} {}", shard.state, shard.node)?;
+            let of = self.numbers.as_ref().and_then(|numbers| numbers.shards.get(number));
+            writeln!(f, "  shard {number:<4} {} {}{}", shard.state, shard.node, of.map(counted).unwrap_or_default())?;
+        }
+        if let Some(numbers) = &self.numbers {
+            if let Some(connections) = numbers.connections {
+                writeln!(f, "  clients    {connections} connections")?;
+            }
+            if let Some(missing) = &numbers.missing {
+                writeln!(f, "  numbers    not all are known: {missing}")?;
+            }
         }
         for (what, reasons) in [("mailboxes", &self.mailboxes), ("aliases", &self.aliases)] {
             let reasons: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
             writeln!(f, "  {what:<10} {}", if reasons.is_empty() { "none".to_owned() } else { reasons.join(", ") })?;
         }
-        let backups: Vec<String> = self.backups.iter().map(|(name, reason)| format!("{name} {reason}")).collect();
+        let backup = |(name, it): (&String, &Backup)| format!("{name} {} ({}, {})", it.state, it.lag, it.restore);
+        let backups: Vec<String> = self.backups.iter().map(backup).collect();
         writeln!(f, "  backups    {}", if backups.is_empty() { "none".to_owned() } else { backups.join(", ") })?;
+        if !self.runs.is_empty() {
+            let runs: Vec<String> = self.runs.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+            writeln!(f, "  runs       {}", runs.join(", "))?;
+        }
         for problem in self.problems.iter().take(NAMED) {
             writeln!(f, "  ! {} {}: {}", problem.object, problem.reason, problem.message)?;
         }
@@ -183,6 +283,16 @@ impl fmt::Display for Screen {
             more => writeln!(f, "  ! and {more} more: kubectl get sealpost -o wide"),
         }
     }
+}
+
+/// `, 12 sessions, 3 messages wait, copies 4 s behind`, as far as it is known.
+fn counted(of: &OfShard) -> String {
+    let sessions = of.sessions.map(|count| format!(", {count} sessions"));
+    let waiting = of.waiting.filter(|count| *count > 0).map(|count| format!(", {count} messages wait"));
+    let fenced = of.fenced.filter(|count| *count > 0).map(|count| format!(", {count} mailboxes fenced"));
+    let lag = of.lag_seconds.filter(|_| of.archived_mailboxes.is_some_and(|count| count > 0));
+    let lag = lag.map(|lag| format!(", copies {lag} s behind"));
+    [sessions, waiting, fenced, lag].into_iter().flatten().collect()
 }
 
 #[cfg(test)]
@@ -244,17 +354,52 @@ mod tests {
             });
             serde_json::from_value(object).unwrap()
         };
-        let text = screen(&server, &mailboxes, &[], &[policy("daily"), policy("another")]).to_string();
+        let run = |name: &str, mailbox: &str, status: &str, reason: &str, when: &str| -> MailboxBackup {
+            let mut condition = condition("Succeeded", status, reason);
+            condition["lastTransitionTime"] = json!(when);
+            let object = json!({
+                "apiVersion": api::API_VERSION, "kind": "MailboxBackup", "metadata": {"name": name},
+                "spec": {"mailboxRef": {"name": mailbox}}, "status": {"conditions": [condition]},
+            });
+            serde_json::from_value(object).unwrap()
+        };
+        let objects = Objects {
+            mailboxes: mailboxes.into(),
+            policies: vec![policy("daily"), policy("another")],
+            backups: vec![
+                run("now", "ann", "Unknown", "Running", "2026-01-02T00:00:00Z"),
+                run("done", "ann", "True", "Completed", "2026-01-02T00:00:00Z"),
+                run("failed", "ann", "False", "Failed", "2026-01-02T00:00:00Z"),
+                run("old", "ann", "False", "Failed", "2025-12-01T00:00:00Z"),
+                run("other", "eve", "False", "Failed", "2026-01-02T00:00:00Z"),
+            ],
+            ..Objects::default()
+        };
+        let of = OfShard {
+            sessions: Some(12),
+            waiting: Some(3),
+            set_aside: Some(1),
+            lag_seconds: Some(4),
+            archived_mailboxes: Some(2),
+            ..OfShard::default()
+        };
+        let numbers = Numbers { shards: [(0, of)].into(), connections: Some(14), missing: Some("because".into()) };
+        let text = screen(&server, &objects, Some(numbers), "2026-01-02T12:00:00Z".parse().unwrap()).to_string();
         let wanted = "mail (mx.example.org): not ready, ShardKeyMissing
   image      sealpost:1
-  shard 0    Serves n1
+  shard 0    Serves n1, 12 sessions, 3 messages wait, copies 4 s behind
+  clients    14 connections
+  numbers    not all are known: because
   mailboxes  1 AsDeclared, 1 AwaitingOwner
   aliases    none
-  backups    daily BucketUnreachable
+  backups    daily BucketUnreachable (NotLookedAt, NotRunYet)
+  runs       1 Running
   ! mailserver/mail ShardKeyMissing: about ShardKeyMissing
   ! mailserver/mail SelfSigned: about SelfSigned
   ! mailserver/mail RemovalsHeld: about RemovalsHeld
+  ! mailserver/mail SetAside: shard 0 keeps 1 messages that could not be stored: kubectl sealpost logs mail --role primary says why
   ! backuppolicy/daily BucketUnreachable: about BucketUnreachable
+  ! mailboxbackup/failed Failed: about Failed
   ! mailbox/bob AwaitingOwner: about AwaitingOwner
 ";
         assert_eq!(text, wanted);
@@ -264,7 +409,7 @@ mod tests {
     fn a_server_that_nobody_has_looked_at_says_so() {
         let mut server = server(&[]);
         server.status = None;
-        let screen = screen(&server, &[], &[], &[]);
+        let screen = screen(&server, &Objects::default(), None, Timestamp::UNIX_EPOCH);
         assert_eq!((screen.ready, screen.reason.as_str()), (false, "NotLookedAt"));
     }
 }

@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use api::conditions::reason;
 use api::{KeySource, Object, Seen};
 use control::RunAssignment;
-use control::operator::{Push, Wanted};
+use control::operator::{MailboxStatus, Push, Wanted};
 use control::report::{PolicyReport, Report, RunReport};
 use jiff::Timestamp;
 use model::backup::{Run, RunKind};
@@ -166,9 +167,8 @@ impl Reconciler {
         let mut changed = self.push(shard, &plan, status.generation).await?;
         changed |= self.install_keys(shard, &plan, &objects, &keyed).await?;
         self.want(shard, &plan, &objects, status.boot).await?;
-        let waiting = status.mailboxes.iter().map(|m| (m.id, (m.waiting, m.unchecked))).collect();
-        let faults = status.mailboxes.iter().filter_map(|m| Some((m.id, m.fault.clone()?))).collect();
-        self.observe(&plan, &objects, &keyed, &waiting, &faults);
+        let said = status.mailboxes.iter().map(|m| (m.id, m)).collect();
+        self.observe(&plan, &objects, &said);
         self.hear(status.sidecar.report.as_ref());
         self.follow_runs(&plan, &objects)?;
         Ok(changed)
@@ -365,21 +365,20 @@ impl Reconciler {
         Ok(installed)
     }
 
-    fn observe(
-        &mut self,
-        plan: &Plan,
-        objects: &Objects,
-        keyed: &BTreeSet<MailboxId>,
-        waiting: &BTreeMap<MailboxId, (u64, bool)>,
-        faults: &BTreeMap<MailboxId, String>,
-    ) {
+    fn observe(&mut self, plan: &Plan, objects: &Objects, said: &BTreeMap<MailboxId, &MailboxStatus>) {
         let mailboxes = plan.directory.mailboxes.iter().map(|(id, entry)| {
+            let told = said.get(id);
             let state = match entry.state {
-                model::MailboxState::Active if !keyed.contains(id) => "AwaitingOwner".to_owned(),
+                model::MailboxState::Active if !told.is_some_and(|told| told.keyed) => "AwaitingOwner".to_owned(),
+                model::MailboxState::Active | model::MailboxState::ReadOnly
+                    if entry.fenced || told.is_some_and(|told| told.fenced) =>
+                {
+                    fence(entry.fenced, told.is_some_and(|told| told.fenced)).to_owned()
+                }
                 model::MailboxState::Active => "Ready".to_owned(),
                 other => format!("{other:?}"),
             };
-            let (waiting, unchecked) = waiting.get(id).copied().unwrap_or_default();
+            let (waiting, unchecked) = told.map_or((0, false), |told| (told.waiting, told.unchecked));
             (entry.address.to_string(), status::Mailbox { id: id.to_string(), state, waiting, unchecked })
         });
         self.mailboxes = mailboxes.collect();
@@ -391,7 +390,7 @@ impl Reconciler {
         });
         let findings =
             plan.findings.iter().chain(&api::references(&objects.all)).map(ToString::to_string).collect::<Vec<_>>();
-        let faults = faults.iter().map(|(id, fault)| {
+        let faults = said.iter().filter_map(|(id, told)| Some((id, told.fault.as_ref()?))).map(|(id, fault)| {
             let address = plan.directory.mailboxes.get(id).map_or_else(|| id.to_string(), |m| m.address.to_string());
             format!(
                 "waiting mail of {address} cannot be read, and none is taken: {fault}\n  see the log of the primary"
@@ -401,6 +400,7 @@ impl Reconciler {
         let known = known.chain(&self.public.finding).chain(&self.of_runs).cloned();
         self.findings = known.chain(orphaned).chain(faults).chain(findings).collect();
         self.findings.extend(copies(&self.memory.server, objects, &plan.bindings));
+        self.findings.extend(fences(objects));
     }
 
     /// Says what is new among the findings, once.
@@ -413,6 +413,32 @@ impl Reconciler {
         let now: BTreeSet<String> = self.findings.iter().cloned().collect();
         self.told.retain(|told| now.contains(told));
     }
+}
+
+/// In the words that a cluster has for it.
+fn fence(wanted: bool, closed: bool) -> &'static str {
+    match (wanted, closed) {
+        (true, true) => reason::FENCED,
+        (true, false) => reason::CLOSING,
+        (false, _) => reason::OPENING,
+    }
+}
+
+/// What is fenced, and what ends it.
+fn fences(objects: &Objects) -> Vec<String> {
+    let annotation = |object: &Object| match object {
+        Object::Mailbox(mailbox) => api::fence::mailbox(mailbox).map(|_| api::fence::MAILBOX),
+        Object::MailServer(server) => (!api::fence::shards(server).is_empty()).then_some(api::fence::SHARDS),
+        _ => None,
+    };
+    let told = |object: &Object| {
+        let annotation = annotation(object)?;
+        Some(format!(
+            "{}: Fenced: files stay closed, mail waits at its senders\n  take the annotation {annotation} away to let them be opened",
+            object.reference()
+        ))
+    };
+    objects.all.iter().filter_map(told).collect()
 }
 
 /// What is wrong with references to policies and mailboxes.

@@ -17,7 +17,7 @@
 //! | `PUT /v1/report` [`report::Report`] | - | what the sidecar says of itself; the primary shows it to the operator |
 //!
 //! A refusal is [`Refusal`] with status 409 (the state is another one: look again), 404 (no such mailbox), 423 (locked:
-//! the key is not here), 429 (one is running already), 503 (try later) or 507 (no space).
+//! the key is not here, or the mailbox is fenced), 429 (one is running already), 503 (try later) or 507 (no space).
 //!
 //! [`operator`] is another conversation: what the operator and a primary say to each other.
 

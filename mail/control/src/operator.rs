@@ -85,6 +85,9 @@ pub struct MailboxStatus {
     /// It was restored, and its pages are looked at when its key comes next.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unchecked: bool,
+    /// Its files are closed, and stay so until the directory says otherwise. What waits is what was known before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fenced: bool,
     /// Why its spool cannot be read; mail for it is refused for now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,

@@ -80,6 +80,9 @@ pub struct MailboxEntry {
     pub quota: Option<u64>,
     /// True once its shard holds a keyset, so that mail can be sealed to it.
     pub keyed: bool,
+    /// Its files stay closed until this is false again: nobody reads or writes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fenced: bool,
 }
 
 /// `Mailbox.spec.state`, and what follows from a lost object.
@@ -131,6 +134,8 @@ pub enum Unready {
     Removed,
     /// Suspended by its administrator.
     Suspended,
+    /// Its files are closed for repair.
+    Fenced,
     /// No keyset yet: the owner has not chosen a password.
     AwaitingOwner,
     /// A target that this version cannot serve.
@@ -207,6 +212,7 @@ impl Directory {
         match mailbox.state {
             MailboxState::Suspended => Err(Unready::Suspended),
             MailboxState::Retained => Err(Unready::Removed),
+            MailboxState::Active | MailboxState::ReadOnly if mailbox.fenced => Err(Unready::Fenced),
             MailboxState::Active | MailboxState::ReadOnly if !mailbox.keyed => Err(Unready::AwaitingOwner),
             MailboxState::Active | MailboxState::ReadOnly => Ok(id),
         }

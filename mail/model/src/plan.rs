@@ -54,6 +54,8 @@ pub struct World {
     pub mailbox_quota: Option<u64>,
     /// How long a removed address answers 450 before it answers 550, in seconds.
     pub removal_grace_seconds: u32,
+    /// Shards whose mailboxes are all fenced.
+    pub fenced_shards: BTreeSet<ShardId>,
     /// Mailbox objects that name this server.
     pub mailboxes: Vec<DeclaredMailbox>,
     /// Alias objects that name this server.
@@ -92,6 +94,8 @@ pub struct DeclaredMailbox {
     pub access: BTreeSet<Protocol>,
     /// A retained mailbox it takes over.
     pub adopt: Option<MailboxId>,
+    /// Its files stay closed.
+    pub fenced: bool,
 }
 
 /// An Alias object.

@@ -167,6 +167,11 @@ impl Keysets {
         Some(known.clone())
     }
 
+    /// Reads the keyset of a mailbox again when it is needed: its file may have been replaced.
+    pub fn forget(&self, mailbox: MailboxId) {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).remove(&mailbox);
+    }
+
     /// Forgets what was not asked for lately.
     pub fn shrink(&self, now: Instant) {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,7 +1,7 @@
 //! The owner of a shard: the only process that opens its mailboxes, accepts its mail, and answers its secondaries.
 //!
 //! Start with [`run`], the story of a start; then [`shard`] for what there is, [`wire_service`] for what secondaries
-//! ask, [`delivery`] for where mail goes, [`control`] for what the operator pushes, [`sidecar`] for whoever archives it.
+//! ask, [`delivery`] for where mail goes, [`control`] for what the operator pushes, [`fences`] for what stays closed, [`sidecar`] for whoever archives it.
 //!
 //! Invariants:
 //! * One process per volume (an exclusive lock), and only on the volume of its own server and shard ([`identity`]).
@@ -14,6 +14,7 @@ pub mod control;
 pub mod delivery;
 pub mod directory;
 mod error;
+pub mod fences;
 mod guesses;
 pub mod identity;
 pub mod keysets;

@@ -14,6 +14,11 @@ pub fn register(health: &Health, shard: &Arc<Shard>) {
         let Some(shard) = shard.upgrade() else { return Ok(()) };
         let sessions = shard.sessions().count() as u64;
         gauge(out, "primary_sessions", "Sessions that are attached", sessions)?;
+        let (waiting, aside) = shard.seen_spools.totals();
+        gauge(out, "primary_waiting_messages", "Messages that wait for their owners", waiting)?;
+        gauge(out, "primary_messages_set_aside", "Waiting messages that could not be stored", aside)?;
+        let fenced = shard.fences.count() as u64;
+        gauge(out, "primary_mailboxes_fenced", "Mailboxes whose files are kept closed", fenced)?;
         let links = shard.links().len() as u64;
         gauge(out, "primary_secondaries", "Secondaries that are connected", links)?;
         let generation = shard.routes.current().map(|directory| directory.generation).unwrap_or_default();

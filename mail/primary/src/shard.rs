@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crypto::HandoverKey;
 use model::verbs::{Code, Failure};
 use model::{BootId, MailboxEntry, MailboxId, MailboxState, ServerId, ShardId, Term};
-use store::{Archive, Layout, Mailbox, Mailboxes, Spools};
+use store::{Archive, Layout, Mailbox, Mailboxes, Spools, StoreError};
 use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,6 +18,7 @@ use crate::config::Tuning;
 use crate::control::SeenSpools;
 use crate::delivery::Lanes;
 use crate::directory::Routes;
+use crate::fences::Fences;
 use crate::guesses::Guesses;
 use crate::keysets::Keysets;
 use crate::sessions::{Ended, Sessions};
@@ -53,6 +54,8 @@ pub struct Shard {
     pub archive: Arc<Archive>,
     /// The volume's own identity.
     pub volume: String,
+    /// Mailboxes whose files stay closed.
+    pub fences: Fences,
     /// Databases that the sidecar holds.
     pub holds: Holds,
     /// One snapshot at a time.
@@ -114,9 +117,15 @@ impl Shard {
         Ok(entry.clone())
     }
 
+    /// The same for whoever needs its files: refused while it is fenced.
+    pub fn usable(&self, mailbox: MailboxId) -> Result<MailboxEntry, Failure> {
+        let entry = self.entry(mailbox)?;
+        if entry.fenced { Err(StoreError::Fenced.into_failure()) } else { Ok(entry) }
+    }
+
     /// The same for mail: refused where the mailbox takes none now.
     pub fn receiver(&self, mailbox: MailboxId) -> Result<MailboxEntry, Failure> {
-        let entry = self.entry(mailbox)?;
+        let entry = self.usable(mailbox)?;
         match entry.state {
             MailboxState::Active | MailboxState::ReadOnly => Ok(entry),
             MailboxState::Suspended | MailboxState::Retained => {
@@ -153,8 +162,10 @@ impl Shard {
     /// Keeps what a mailbox holds in its spool, for quota while it is locked.
     pub async fn remember_usage(&self, id: MailboxId, mailbox: &Mailbox) {
         let Ok(used) = mailbox.quota().await else { return };
-        if let Err(error) = self.spools.of(id).set_usage(used.bytes, used.messages).await {
-            tracing::warn!(mailbox = %id, %error, "the use of a mailbox could not be noted");
+        match self.spools.of(id).set_usage(used.bytes, used.messages).await {
+            // The next session's end notes it.
+            Ok(()) | Err(StoreError::Fenced) => {}
+            Err(error) => tracing::warn!(mailbox = %id, %error, "the use of a mailbox could not be noted"),
         }
     }
 }

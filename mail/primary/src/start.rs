@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::control::SeenSpools;
 use crate::delivery::Lanes;
 use crate::directory::Routes;
+use crate::fences::{self, Fences};
 use crate::keysets::Keysets;
 use crate::sessions::Sessions;
 use crate::shard::Shard;
@@ -67,6 +68,7 @@ pub async fn run(
         async move { mailboxes.run(store_stop).await }
     });
     shard.tasks.spawn(wire_service::follow_routes(shard.clone()));
+    shard.tasks.spawn(fences::follow(shard.clone()));
     shard.tasks.spawn(sweep(shard.clone()));
     shard.tasks.spawn(follow_identity(shard.clone(), identity.clone()));
     metrics::register(&health, &shard);
@@ -152,6 +154,7 @@ pub(crate) fn open(config: &Config, stop: &CancellationToken) -> Result<(Arc<Sha
         spools: Spools::archived(layout.clone(), SpoolLimits::default(), archive.clone()),
         archive,
         volume: identity.volume,
+        fences: Fences::default(),
         holds: Holds::default(),
         snapshots: Arc::new(Semaphore::new(1)),
         adopting: tokio::sync::Mutex::default(),

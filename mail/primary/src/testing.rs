@@ -72,8 +72,10 @@ impl Volume {
             let (mailboxes, stop) = (shard.mailboxes.clone(), shard.stop.clone());
             async move { mailboxes.run(stop).await }
         });
-        let push = control::operator::Push { directory: self.directory(), bindings: model::Bindings::default() };
-        shard.routes.push(push, Timestamp::now()).await.unwrap();
+        if shard.routes.current().is_none() {
+            let push = control::operator::Push { directory: self.directory(), bindings: model::Bindings::default() };
+            shard.routes.push(push, Timestamp::now()).await.unwrap();
+        }
         if shard.keysets.install(self.ann, self.keyset.to_json()).await.is_ok() {
             shard.routes.keyed(self.ann).await;
         }
@@ -123,6 +125,7 @@ impl Volume {
             access: BTreeSet::from([Protocol::Imap]),
             quota: Some(1_000_000),
             keyed: false,
+            fenced: false,
         };
         let entry = |id| Entry { mailbox: Some(id), alias: None };
         Directory {

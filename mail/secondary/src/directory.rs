@@ -82,6 +82,7 @@ mod tests {
             access: BTreeSet::new(),
             quota: None,
             keyed: keyed[usize::from(shard)],
+            fenced: false,
         };
         Arc::new(Directory {
             server: ServerId("s".into()),

@@ -55,6 +55,9 @@ pub enum StoreError {
     /// The volume lost or refused a write earlier, and has not recovered.
     #[error("the volume failed earlier and is not trusted yet")]
     Distrusted,
+    /// Its files are kept closed for repair.
+    #[error("the mailbox is closed for repair")]
+    Fenced,
     /// Our code failed on it.
     #[error("{0} made the server fail")]
     Panicked(&'static str),
@@ -77,7 +80,7 @@ impl StoreError {
             Self::WrongKey => Class::Blocked,
             Self::KeysChanged { .. } | Self::KeysExist | Self::NoKeys => Class::Invalid,
             Self::Format { .. } | Self::Corrupt(_) => Class::Blocked,
-            Self::Distrusted | Self::Stopped | Self::Busy => Class::Transient,
+            Self::Distrusted | Self::Stopped | Self::Busy | Self::Fenced => Class::Transient,
         }
     }
 

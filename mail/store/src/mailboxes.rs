@@ -84,6 +84,8 @@ pub struct Mailboxes {
     turns: Arc<Mutex<HashMap<MailboxId, Weak<AsyncMutex<()>>>>>,
     /// Those whose WAL is known to be on disk: this process wrote it, or made sure.
     sure: Arc<Mutex<HashSet<MailboxId>>>,
+    /// Those that stay closed until told otherwise.
+    shut: Arc<Mutex<HashSet<MailboxId>>>,
 }
 
 impl Mailboxes {
@@ -105,17 +107,30 @@ impl Mailboxes {
             tasks: TaskTracker::new(),
             started: Instant::now(),
         };
-        Self { shared: Arc::new(shared), here: Arc::default(), turns: Arc::default(), sure: Arc::default() }
+        Self {
+            shared: Arc::new(shared),
+            here: Arc::default(),
+            turns: Arc::default(),
+            sure: Arc::default(),
+            shut: Arc::default(),
+        }
     }
 
     /// Opens a mailbox, proving the key; the first attach ever makes its database. [`StoreError::WrongKey`] where the key is
     /// not this mailbox's, also if it is open already.
     pub async fn attach(&self, id: MailboxId, dek: Dek) -> Result<Arc<Mailbox>, StoreError> {
+        // Also before: a turn may be long in coming while the last reader is waited for.
+        if self.shut().contains(&id) {
+            return Err(StoreError::Fenced);
+        }
         if let Some(mailbox) = self.get(id) {
             return proved(mailbox, &dek);
         }
         let turn = self.turn(id);
         let _one = turn.lock().await;
+        if self.shut().contains(&id) {
+            return Err(StoreError::Fenced);
+        }
         if let Some(mailbox) = self.get(id) {
             return proved(mailbox, &dek);
         }
@@ -178,6 +193,20 @@ impl Mailboxes {
             mailbox.core().end().await;
         }
         Fence { _turn: turn }
+    }
+
+    /// Closes a mailbox, and refuses to open it ([`StoreError::Fenced`]) until [`Mailboxes::reopen`]. Its files are closed
+    /// afterwards.
+    pub async fn shut_down(&self, id: MailboxId) {
+        // Before: who waits for his turn to open it finds it.
+        self.shut().insert(id);
+        drop(self.fence(id).await);
+    }
+
+    /// Lets it be opened again. What became of its files meanwhile is not known.
+    pub fn reopen(&self, id: MailboxId) {
+        self.sure.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.shut().remove(&id);
     }
 
     /// Restored mailboxes that are not known to be sound.
@@ -304,6 +333,10 @@ impl Mailboxes {
         turn
     }
 
+    fn shut(&self) -> MutexGuard<'_, HashSet<MailboxId>> {
+        self.shut.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn here(&self) -> MutexGuard<'_, HashMap<MailboxId, Arc<Mailbox>>> {
         self.here.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -363,4 +396,35 @@ async fn close_oldest(all: &[Arc<Mailbox>], most: usize) {
 fn folds_alone(core: &Core, soft: u64) -> bool {
     let wal = (wal::size_of(core.path()), core.commits());
     core.shared.archive.folds_alone(core.id, Database::Mailbox, wal, soft)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_mailbox_is_shut_down_when_its_last_connection_is_gone_and_opens_again_only_when_it_may() {
+        let folder = tempfile::tempdir().unwrap();
+        let mailboxes = Mailboxes::new(Layout::new(folder.path()), Limits::default());
+        let (id, dek) = (MailboxId::from_random([1; 17]), || Dek::from_bytes(&[1; 32]));
+        let mailbox = mailboxes.attach(id, dek()).await.unwrap();
+        let reader = mailbox.core().take_into_use().unwrap();
+        let closing = mailboxes.shut_down(id);
+        tokio::pin!(closing);
+        tokio::select! {
+            () = &mut closing => panic!("somebody still reads"),
+            refused = async {
+                while mailboxes.get(id).is_some() {
+                    tokio::task::yield_now().await;
+                }
+                mailboxes.attach(id, dek()).await
+            } => assert!(matches!(refused, Err(StoreError::Fenced))),
+        }
+        drop(reader);
+        closing.await;
+        assert!(mailbox.core().take_into_use().is_err(), "whoever still holds it gets no connection");
+        assert!(matches!(mailboxes.attach(id, dek()).await, Err(StoreError::Fenced)));
+        mailboxes.reopen(id);
+        mailboxes.attach(id, dek()).await.unwrap();
+    }
 }

@@ -134,6 +134,7 @@ pub(crate) fn soundness(database: &Path) -> Result<Option<Soundness>, StoreError
 }
 
 fn look(core: &Core) -> Result<(), StoreError> {
+    let _use = core.take_into_use()?;
     match snapshot::check(&core.open_own(Use::Read)?) {
         Ok(()) => {
             tracing::info!(mailbox = %core.id, "a restored mailbox is sound");

@@ -78,10 +78,11 @@ fn copy(core: &Arc<Core>, to: &Path) -> Result<Copied, StoreError> {
     remove(to)?;
     // Made here and not by SQLite, so that it has our mode.
     files::durable::create(to, b"")?;
+    let used = core.take_into_use()?;
     let source = core.open_own(Use::Write)?;
     source.execute_batch(&format!("PRAGMA cache_size = -{CACHE};"))?;
     source.execute("VACUUM INTO ?", [to.to_string_lossy()])?;
-    drop(source);
+    drop((source, used));
     fault::point("snapshot.copied.after");
     files::durable::sync_file(to)?;
     let (commit, schema, messages) = verify(&core.open_copy(to, Use::Read)?)?;

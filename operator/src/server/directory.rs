@@ -197,6 +197,7 @@ impl Desk {
                     quota: binding.quota,
                     access: entry.map(|entry| entry.access.clone()).unwrap_or_default(),
                     adopt: None,
+                    fenced: entry.is_some_and(|entry| entry.fenced),
                 });
                 continue;
             }

@@ -18,7 +18,7 @@ use super::backup::RunSeen;
 use super::route::Routed;
 use super::secrets::Problem;
 use crate::metrics::Wrote;
-use crate::status::{self, At, Placed};
+use crate::status::{self, At, Fence, Placed};
 use crate::{OperatorError, apply, names};
 
 /// Statuses that are written at a time.
@@ -139,7 +139,13 @@ impl Server {
             None => self.desk.current().is_some_and(|push| push.directory.mailboxes.get(&id).is_some_and(|m| m.keyed)),
         };
         let acknowledged = routed.current.contains(&shard) || !routed.reports.contains_key(&shard);
-        Placed { at: Some((id, shard)), acknowledged, keyed, copies: self.copies.of(shard, id) }
+        let known = mailbox.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+        let closed = match reported {
+            Some(found) => found.is_some_and(|found| found.fenced),
+            None => api::condition(known, api::conditions::FENCED).is_some_and(|known| known.status == "True"),
+        };
+        let fence = Fence { wanted: api::fence::mailbox(mailbox).map(str::to_owned), closed };
+        Placed { at: Some((id, shard)), acknowledged, keyed, copies: self.copies.of(shard, id), fence }
     }
 
     /// What the cluster says of our children.
@@ -165,6 +171,7 @@ impl Server {
                 .collect(),
             ..status::Server::default()
         };
+        let fenced = api::fence::shards(server);
         for shard in (0..u32::try_from(server.spec.shards).unwrap_or(1)).map(ShardId) {
             let pods = index.pods_of(namespace, &names::of_shard(name, shard));
             let pod = pods.first();
@@ -177,7 +184,8 @@ impl Server {
             seen.shards.push(status::Shard {
                 id: shard,
                 node: pod.and_then(|pod| pod.spec.as_ref()?.node_name.clone()),
-                problem: cause(self.found.shards.get(&shard), routed.problems.get(&shard), waits),
+                problem: cause(self.found.shards.get(&shard), routed.problems.get(&shard), waits)
+                    .or_else(|| fenced.contains(&shard).then(|| fence(name, shard, routed))),
                 current: routed.current.contains(&shard),
                 refused: routed.refused.get(&shard).cloned(),
             });
@@ -243,6 +251,16 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// What is said of a shard that is fenced as a whole.
+fn fence(server: &str, shard: ShardId, routed: &Routed) -> Problem {
+    let open = format!("`kubectl sealpost unfence {server}/{shard}` lets them be opened");
+    let closed = routed.reports.get(&shard).is_some_and(|status| status.mailboxes.iter().all(|mailbox| mailbox.fenced));
+    if closed {
+        return (reason::FENCED, format!("the files of its mailboxes stay closed, mail waits at its senders: {open}"));
+    }
+    (reason::CLOSING, format!("it has yet to close the files of its mailboxes; {open}"))
 }
 
 /// What keeps a shard from serving: its key first, then what it says itself, then what is known of its pod. That it cannot

@@ -23,4 +23,5 @@ mod first_mail;
 mod gitops;
 mod honest;
 mod nothing_lost;
+mod plugin;
 mod zero_knowledge;

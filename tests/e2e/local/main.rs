@@ -18,6 +18,7 @@ mod crashes;
 mod declared_runs;
 mod errors;
 mod export;
+mod fences;
 mod first_light;
 mod hostile;
 mod lifecycle;

@@ -9,7 +9,7 @@ fn address(text: &str) -> Address {
 
 fn mailbox(address: &str, keyed: bool, state: MailboxState) -> MailboxEntry {
     let address = address.parse().unwrap();
-    MailboxEntry { address, shard: ShardId(0), state, access: BTreeSet::new(), quota: None, keyed }
+    MailboxEntry { address, shard: ShardId(0), state, access: BTreeSet::new(), quota: None, keyed, fenced: false }
 }
 
 fn directory() -> Directory {

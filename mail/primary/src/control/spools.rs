@@ -13,9 +13,14 @@ use crate::shard::Shard;
 /// A file that was changed less than this before it was looked at may change again within the same tick of its clock.
 const SETTLED: Duration = Duration::from_secs(1);
 
-/// What was seen of each spool, and of its files before that.
+/// What was seen of spools.
 #[derive(Default)]
-pub struct SeenSpools(Mutex<HashMap<MailboxId, (Stamp, SpoolState)>>);
+pub struct SeenSpools {
+    /// What does not change unless the files do, which were like that before.
+    settled: Mutex<HashMap<MailboxId, (Stamp, SpoolState)>>,
+    /// All of it, at the last look.
+    last: Mutex<HashMap<MailboxId, SpoolState>>,
+}
 
 /// Size and time of a spool and of its WAL; none where there is no such file, or an empty one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,17 +45,20 @@ impl Stamp {
 }
 
 impl SeenSpools {
-    /// What each of these spools holds; one that cannot be read is an error of its own.
+    /// What each of these spools holds; one that cannot be read is an error of its own. One that is fenced (the second word)
+    /// stays closed, and holds what was seen last.
     pub async fn look(
         &self,
         shard: &Shard,
-        mailboxes: impl Iterator<Item = MailboxId>,
+        mailboxes: impl Iterator<Item = (MailboxId, bool)>,
     ) -> Result<HashMap<MailboxId, Result<SpoolState, StoreError>>, StoreError> {
-        let paths: Vec<(MailboxId, PathBuf)> = mailboxes.map(|id| (id, shard.layout.spool(id))).collect();
+        let (fenced, open): (Vec<_>, Vec<_>) = mailboxes.partition(|(_, fenced)| *fenced);
+        let paths: Vec<(MailboxId, PathBuf)> = open.into_iter().map(|(id, _)| (id, shard.layout.spool(id))).collect();
         let stamps = move || paths.into_iter().map(|(id, path)| (id, Stamp::of(&path))).collect::<Vec<_>>();
         let stamps = tokio::task::spawn_blocking(stamps).await.map_err(|_| StoreError::Stopped)?;
         let now = SystemTime::now();
-        let mut found = HashMap::with_capacity(stamps.len());
+        let mut found = HashMap::with_capacity(stamps.len() + fenced.len());
+        found.extend(fenced.into_iter().map(|(id, _)| (id, Ok(self.last().get(&id).copied().unwrap_or_default()))));
         for (id, stamp) in stamps {
             if let Some(state) = self.known(id, stamp) {
                 found.insert(id, Ok(state));
@@ -64,6 +72,7 @@ impl SeenSpools {
             }
             found.insert(id, state);
         }
+        *self.last() = found.iter().filter_map(|(id, state)| Some((*id, *state.as_ref().ok()?))).collect();
         Ok(found)
     }
 
@@ -71,8 +80,17 @@ impl SeenSpools {
         self.seen().get(&id).filter(|(known, _)| *known == stamp).map(|(_, state)| *state)
     }
 
+    /// Messages that waited, and that were set aside, at the last look.
+    pub fn totals(&self) -> (u64, u64) {
+        self.last().values().fold((0, 0), |(waiting, aside), state| (waiting + state.waiting, aside + state.aside))
+    }
+
+    fn last(&self) -> std::sync::MutexGuard<'_, HashMap<MailboxId, SpoolState>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn seen(&self) -> std::sync::MutexGuard<'_, HashMap<MailboxId, (Stamp, SpoolState)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -108,8 +126,9 @@ mod tests {
         let volume = Volume::new();
         let shard = volume.open().await;
         let ann = volume.ann;
-        let look =
-            async || shard.seen_spools.look(&shard, [ann].into_iter()).await.unwrap()[&ann].as_ref().unwrap().waiting;
+        let look = async || {
+            shard.seen_spools.look(&shard, [(ann, false)].into_iter()).await.unwrap()[&ann].as_ref().unwrap().waiting
+        };
         let is_known = || shard.seen_spools.known(ann, Stamp::of(&shard.layout.spool(ann))).is_some();
         assert_eq!(look().await, 0);
         assert!(is_known(), "there is no file");

@@ -14,17 +14,18 @@ pub(super) async fn observe(shard: &Shard) -> Result<Status, StoreError> {
     let own = directory.iter().flat_map(|directory| &directory.mailboxes).filter(|(_, entry)| entry.shard == shard.id);
     // The shard's own word: the directory may be a moment behind it.
     let keyed = shard.routes.keyed_mailboxes().await;
-    let own: Vec<(MailboxId, bool)> = own.map(|(id, _)| (*id, keyed.contains(id))).collect();
-    let spools = shard.seen_spools.look(shard, own.iter().map(|(id, _)| *id)).await?;
-    let restored = shard.mailboxes.restored();
-    let mailboxes = own.into_iter().map(|(id, keyed)| {
+    let (restored, closed) = (shard.mailboxes.restored(), shard.fences.all());
+    let own: Vec<(MailboxId, bool)> = own.map(|(id, entry)| (*id, entry.fenced || closed.contains(id))).collect();
+    let spools = shard.seen_spools.look(shard, own.iter().copied()).await?;
+    let mailboxes = own.into_iter().map(|(id, _)| {
         let (spool, fault) = match spools.get(&id) {
             Some(Ok(spool)) => (*spool, None),
             Some(Err(error)) => (store::SpoolState::default(), Some(error.to_string())),
             None => (store::SpoolState::default(), None),
         };
         let unchecked = restored.get(&id) == Some(&Soundness::Unchecked);
-        MailboxStatus { id, keyed, waiting: spool.waiting, aside: spool.aside, unchecked, fault }
+        let (keyed, fenced) = (keyed.contains(&id), closed.contains(&id));
+        MailboxStatus { id, keyed, waiting: spool.waiting, aside: spool.aside, unchecked, fenced, fault }
     });
     Ok(Status {
         server: shard.server.clone(),

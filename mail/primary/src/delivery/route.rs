@@ -146,7 +146,9 @@ async fn spool(
     // Before: what fails may be there all the same, once the file is opened again.
     lane.put();
     let inserted = shard.spools.of(to.mailbox).insert(row).await.map_err(|error| {
-        tracing::error!(mailbox = %to.mailbox, %error, "the spool does not take mail");
+        if !matches!(error, StoreError::Fenced) {
+            tracing::error!(mailbox = %to.mailbox, %error, "the spool does not take mail");
+        }
         error.into_failure()
     })?;
     lane.put();
@@ -169,7 +171,7 @@ pub async fn settle(shard: &Arc<Shard>, settle: Settle) -> Result<(), Failure> {
         }
     }
     let mut outcome = Ok(());
-    for (mailbox, transactions) in by_mailbox.into_iter().filter(|(mailbox, _)| shard.entry(*mailbox).is_ok()) {
+    for (mailbox, transactions) in by_mailbox.into_iter().filter(|(mailbox, _)| shard.usable(*mailbox).is_ok()) {
         // One that fails does not keep the others from being settled.
         outcome = settle_one(shard, mailbox, transactions).await.and(outcome);
     }

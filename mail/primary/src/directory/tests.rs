@@ -20,6 +20,7 @@ fn directory(seq: u64) -> Directory {
         access: BTreeSet::new(),
         quota: None,
         keyed: false,
+        fenced: false,
     };
     Directory {
         server: ServerId("s".into()),

@@ -17,7 +17,9 @@ use crate::wire_service;
 
 /// Puts what is in `staging/<folder>/` into the place of a mailbox; again if it was done already.
 pub async fn adopt(State(shard): State<Arc<Shard>>, Json(asked): Json<Adopt>) -> Result<Json<Adopted>, Refused> {
-    shard.entry(asked.mailbox).map_err(|_| Refused::unknown(asked.mailbox))?;
+    if shard.entry(asked.mailbox).map_err(|_| Refused::unknown(asked.mailbox))?.fenced {
+        return Err(Refused::fenced(asked.mailbox));
+    }
     let own = shard.clone();
     // A task of its own: a connection that breaks leaves nothing half done.
     let adopted = shard.tasks.spawn(async move {

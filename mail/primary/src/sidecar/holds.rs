@@ -57,7 +57,9 @@ pub async fn hold(State(shard): State<Arc<Shard>>, Json(asked): Json<HoldRequest
 }
 
 async fn take(shard: &Shard, mailbox: MailboxId, database: Database) -> Result<Held, Refused> {
-    shard.entry(mailbox).map_err(|_| Refused::unknown(mailbox))?;
+    if shard.entry(mailbox).map_err(|_| Refused::unknown(mailbox))?.fenced {
+        return Err(Refused::fenced(mailbox));
+    }
     match database {
         Database::Mailbox => shard.mailboxes.hold(mailbox).await?.ok_or_else(|| Refused::locked(mailbox)),
         Database::Spool => {

@@ -107,6 +107,10 @@ impl Refused {
         Self(StatusCode::LOCKED, format!("the key of {mailbox} is not here"))
     }
 
+    fn fenced(mailbox: MailboxId) -> Self {
+        Self(StatusCode::LOCKED, format!("{mailbox} is fenced: its files stay closed until that is taken away"))
+    }
+
     fn later(text: impl Into<String>) -> Self {
         Self(StatusCode::SERVICE_UNAVAILABLE, text.into())
     }

@@ -55,12 +55,11 @@ pub async fn archived(
     Json(archived): Json<Vec<Archived>>,
 ) -> Result<StatusCode, Refused> {
     for Archived { mailbox, database, commit } in archived {
-        if shard.entry(mailbox).is_err() {
-            continue;
-        }
+        let Ok(entry) = shard.entry(mailbox) else { continue };
         fault::point("archived.told.before");
         shard.archive.set_archived(mailbox, database, commit);
-        if database == Database::Mailbox {
+        // What a fenced one keeps in its spool goes with the next commit that is archived after the fence.
+        if database == Database::Mailbox && !entry.fenced {
             shard.spools.of(mailbox).forget_taken(commit).await?;
         }
         fault::point("archived.told.after");

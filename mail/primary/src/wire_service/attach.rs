@@ -34,6 +34,8 @@ pub async fn keyset(
     if let Some((_, entry)) = owner.filter(|(_, entry)| entry.shard != shard.id) {
         return Err(Failure::new(Code::WrongShard, format!("shard {} owns that mailbox", entry.shard)));
     }
+    // Not from its files, which may be away: nobody is told of a wrong password.
+    owner.map_or(Ok(()), |(id, _)| shard.usable(id).map(drop))?;
     let protocol = if role == Role::Submission { Protocol::Submission } else { Protocol::Imap };
     let owner = owner.map(|(id, entry)| (id, is_allowed(entry, protocol)));
     let admitted = network.map(|network| shard.guesses().admit(network, address, Instant::now()));
@@ -61,7 +63,7 @@ pub fn is_allowed(entry: &MailboxEntry, protocol: Protocol) -> bool {
 /// Attaches a session; again after every reconnect.
 pub async fn attach(shard: &Arc<Shard>, link: LinkId, request: Attach) -> Result<Attached, Failure> {
     let id = request.mailbox;
-    let entry = shard.entry(id)?;
+    let entry = shard.usable(id)?;
     if !is_allowed(&entry, Protocol::Imap) {
         return Err(Failure::new(Code::NoPerm, "IMAP is not allowed for this mailbox"));
     }
@@ -94,6 +96,11 @@ async fn recheck(shard: &Arc<Shard>, new: &NewSession, version: u64, mailbox: &M
         shard.sessions().lost(new.link);
     }
     let entry = shard.entry(new.mailbox)?;
+    if entry.fenced {
+        let evicted = shard.sessions().evict(new.mailbox, None);
+        shard.end(evicted.into_iter().map(|(ended, _)| ended));
+        return Err(StoreError::Fenced.into_failure());
+    }
     mailbox.set_policy(entry.quota, entry.state == MailboxState::ReadOnly);
     if !is_allowed(&entry, Protocol::Imap) {
         push::revoke(shard, new.mailbox, None);
@@ -156,6 +163,9 @@ async fn schedule_drain(shard: &Arc<Shard>, id: MailboxId, mailbox: &Mailbox) ->
 
 /// The key was proved before, so a file that it does not open is damaged or foreign: never a wrong password.
 fn refusal(mailbox: MailboxId, error: StoreError) -> Failure {
+    if matches!(error, StoreError::Fenced) {
+        return error.into_failure();
+    }
     tracing::error!(%mailbox, %error, "the mailbox does not open");
     error.into_failure()
 }

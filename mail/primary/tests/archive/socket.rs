@@ -198,3 +198,36 @@ async fn what_the_sidecar_says_of_itself_is_in_the_status() {
     assert_eq!((shown.run.as_str(), shown.troubles[0].mailbox), ("r1", world.ann));
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sidecar_of_a_fenced_mailbox_waits_and_others_go_on() {
+    let world = World::ready().await;
+    world.back_up().await;
+    let sidecar = world.sidecar();
+    let (mx, _mx_events) = world.secondary(tls::Role::Mx);
+    assert_eq!(world.deliver(&mx, 1, message(1)).await, [Accepted::Stored]);
+    sidecar.hold(world.ann, Database::Spool, 100).await.unwrap();
+    assert_eq!(world.status().await.mailboxes[0].waiting, 1);
+    world.fence(2, true).await;
+    within(SOON, async { while !world.status().await.mailboxes[0].fenced {} }).await;
+    let status_now = world.status().await;
+    assert_eq!((status_now.mailboxes[0].waiting, &status_now.mailboxes[0].fault), (1, &None), "as it was known");
+    for database in [Database::Mailbox, Database::Spool] {
+        assert_eq!(status(sidecar.hold(world.ann, database, 100).await), StatusCode::LOCKED);
+    }
+    assert_eq!(status(sidecar.snapshot(world.ann, None).await), StatusCode::LOCKED);
+    let adopt = control::Adopt {
+        run: "1".repeat(32),
+        mailbox: world.ann,
+        folder: "x".to_owned(),
+        mode: control::AdoptMode::InPlace,
+        commit: 1,
+    };
+    assert_eq!(status(sidecar.adopt(&adopt).await), StatusCode::LOCKED);
+    // It is told of all mailboxes at once, and may not stumble over this one.
+    sidecar.archived(world.ann, Database::Mailbox, 1).await.unwrap();
+    world.fence(3, false).await;
+    within(SOON, async { while world.status().await.mailboxes[0].fenced {} }).await;
+    sidecar.hold(world.ann, Database::Spool, 100).await.unwrap();
+    world.stop().await;
+}

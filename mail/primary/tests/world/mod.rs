@@ -149,6 +149,14 @@ impl World {
         bob
     }
 
+    /// Pushes routes in which ann is fenced, or not.
+    pub async fn fence(&self, seq: u64, fenced: bool) {
+        let mut push: Push = serde_json::from_slice(&self.directory(seq)).unwrap();
+        push.directory.mailboxes.values_mut().for_each(|mailbox| mailbox.fenced = fenced);
+        let (status, text) = self.operator(Method::PUT, "/v1/directory", serde_json::to_vec(&push).unwrap()).await;
+        assert_eq!(status, StatusCode::NO_CONTENT, "{text}");
+    }
+
     /// Pushes routes and ann's keys.
     pub async fn install(&self) {
         let (status, text) = self.operator(Method::PUT, "/v1/directory", self.directory(1)).await;
@@ -393,6 +401,7 @@ impl World {
             access: BTreeSet::from([Protocol::Imap]),
             quota: None,
             keyed: false,
+            fenced: false,
         };
         let directory = Directory {
             server: server(),

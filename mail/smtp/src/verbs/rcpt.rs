@@ -76,6 +76,7 @@ fn unready(why: Unready) -> Reply {
         Unready::Removed | Unready::Suspended | Unready::AwaitingOwner => {
             Reply::new(450, "4.2.1", "Mailbox is not accepting mail at the moment")
         }
+        Unready::Fenced => Reply::new(451, "4.3.0", "Mailbox is closed for repair, try again later"),
         Unready::NotSupported | Unready::Dangling => {
             Reply::new(450, "4.3.2", "Cannot deliver to this address at the moment")
         }

@@ -57,7 +57,10 @@ pub fn directory() -> Directory {
         let address = address(&format!("{name}@example.org"));
         let keyed = name != "new";
         let shard = ShardId(0);
-        (mailbox(name), MailboxEntry { address, shard, state, access: BTreeSet::new(), quota: None, keyed })
+        (
+            mailbox(name),
+            MailboxEntry { address, shard, state, access: BTreeSet::new(), quota: None, keyed, fenced: false },
+        )
     });
     Directory {
         server: ServerId("test".into()),

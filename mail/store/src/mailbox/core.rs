@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,8 @@ const HINTS: usize = 64;
 pub(crate) const FEW: u64 = 16;
 /// Narrow rows that are read sooner.
 pub(crate) const ROWS: u64 = 4096;
+/// How often it is looked whether a connection is still in use, before files are given to somebody else.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// What all mailboxes of a volume share.
 pub(crate) struct Shared {
@@ -91,12 +93,30 @@ pub(crate) struct Core {
     held: AtomicBool,
     /// The file is about to be another one: whoever still has this mailbox opens nothing any more.
     ended: AtomicBool,
+    /// Connections that somebody works with, beside the writer's.
+    in_use: AtomicUsize,
     /// The commit number after the last commit that was answered.
     commits: AtomicU64,
     /// When unsynced commits began, in milliseconds of [`Shared::clock`]; 0 = there are none.
     unsynced_since: AtomicU64,
     /// When the oldest content without placements may be removed, in seconds since 1970; 0 = there is none.
     grave_due: AtomicI64,
+}
+
+/// Somebody works with a connection.
+pub(crate) struct InUse<'a>(&'a AtomicUsize);
+
+impl<'a> InUse<'a> {
+    fn count(counter: &'a AtomicUsize) -> Self {
+        counter.fetch_add(1, Ordering::SeqCst);
+        Self(counter)
+    }
+}
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 #[derive(Default)]
@@ -139,6 +159,7 @@ impl Core {
             open: AtomicBool::new(false),
             held: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            in_use: AtomicUsize::new(0),
             commits: AtomicU64::new(0),
             unsynced_since: AtomicU64::new(0),
             grave_due: AtomicI64::new(0),
@@ -362,6 +383,7 @@ impl Core {
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         if let Ok(_thread) = self.shared.threads.try_acquire()
+            && let Ok(_use) = self.take_into_use()
             && let Some(connection) = self.kept()
         {
             self.touch();
@@ -372,6 +394,7 @@ impl Core {
 
     /// As [`Core::read`], on this thread.
     pub fn read_now<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let _use = self.take_into_use()?;
         let connection = if let Some(connection) = self.kept() {
             connection
         } else {
@@ -396,7 +419,7 @@ impl Core {
         let is_sound = ended.is_ok() && matches!(result, Ok(_) | Err(StoreError::Refused(_)));
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         // After an error the next reader starts from the file.
-        if is_sound && readers.len() < IDLE_READERS {
+        if is_sound && readers.len() < IDLE_READERS && self.check_not_ended().is_ok() {
             readers.push(connection);
             // It may have been closed meanwhile; then this reader is to be closed later.
             self.open.store(true, Ordering::Relaxed);
@@ -440,10 +463,17 @@ impl Core {
     }
 
     fn check_not_ended(&self) -> Result<(), StoreError> {
-        if self.ended.load(Ordering::Acquire) { Err(StoreError::Stopped) } else { Ok(()) }
+        if self.ended.load(Ordering::SeqCst) { Err(StoreError::Stopped) } else { Ok(()) }
     }
 
-    /// A connection for one use. Blocking.
+    /// To be kept as long as somebody works with a connection of his own: [`Core::end`] waits for it.
+    pub fn take_into_use(&self) -> Result<InUse<'_>, StoreError> {
+        // Counted before it is asked: who ends a mailbox says so before it counts.
+        let counted = InUse::count(&self.in_use);
+        self.check_not_ended().map(|()| counted)
+    }
+
+    /// A connection for one use, see [`Core::take_into_use`]. Blocking.
     pub fn open_own(&self, use_: Use) -> Result<Connection, StoreError> {
         self.check_not_ended()?;
         self.open_copy(&self.path, use_)
@@ -454,10 +484,13 @@ impl Core {
         self.dek.with(|dek| open::open(path, dek, use_))
     }
 
-    /// Closes the file for good: its place is about to be taken.
+    /// Closes the file for good: its place is about to be taken. No connection is left afterwards.
     pub async fn end(self: &Arc<Self>) {
-        self.ended.store(true, Ordering::Release);
+        self.ended.store(true, Ordering::SeqCst);
         self.close().await;
+        while self.in_use.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// The writer, open, until it is given back: nobody else writes meanwhile.

@@ -39,6 +39,8 @@ pub struct Spool {
     distrusted: AtomicBool,
     /// The WAL is known to be on disk: this process wrote it, or made sure.
     sure: AtomicBool,
+    /// It stays closed until told otherwise.
+    shut: AtomicBool,
     used: AtomicU64,
 }
 
@@ -72,6 +74,7 @@ impl Spool {
             open: AtomicBool::new(false),
             distrusted: AtomicBool::new(false),
             sure: AtomicBool::new(false),
+            shut: AtomicBool::new(false),
             used: AtomicU64::new(0),
         }
     }
@@ -201,6 +204,25 @@ impl Spool {
         held.await.map_err(|_| StoreError::Stopped)?
     }
 
+    /// Closes the file, and refuses to open it ([`StoreError::Fenced`]) until [`Spool::reopen`].
+    pub async fn shut_down(self: &Arc<Self>) -> Result<(), StoreError> {
+        // Before: who waits for his turn finds it.
+        self.shut.store(true, Ordering::Release);
+        let (mut slot, thread) = self.turn().await?;
+        let spool = self.clone();
+        let closed = tokio::task::spawn_blocking(move || {
+            let _thread = thread;
+            spool.forget(&mut slot);
+        });
+        closed.await.map_err(|_| StoreError::Stopped)
+    }
+
+    /// Lets it be opened again. What became of its files meanwhile is not known.
+    pub fn reopen(&self) {
+        self.sure.store(false, Ordering::Relaxed);
+        self.shut.store(false, Ordering::Release);
+    }
+
     /// The file's path.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -273,9 +295,12 @@ impl Spool {
         Ok((slot, threads.acquire_owned().await.map_err(|_| StoreError::Stopped)?))
     }
 
-    /// Opens the file unless it is open; false where there is none and none is to be made. Blocking.
+    /// Opens the file unless it is open, or has to stay closed; false where there is none and none is to be made. Blocking.
     fn open_now(&self, slot: &mut Option<OpenSpool>, make: bool) -> Result<bool, StoreError> {
         let shared = self.shared.upgrade().ok_or(StoreError::Stopped)?;
+        if self.shut.load(Ordering::Acquire) {
+            return Err(StoreError::Fenced);
+        }
         self.used.store(shared.tick(), Ordering::Relaxed);
         if slot.is_none() {
             if !make && !is_there(&self.path)? {

@@ -45,6 +45,7 @@ fn directory(seq: u64, mailboxes: u32) -> Arc<Directory> {
             access: BTreeSet::new(),
             quota: None,
             keyed: true,
+            fenced: false,
         };
         directory.mailboxes.insert(id, entry);
     }

@@ -198,6 +198,15 @@ impl Tenant {
 
     /// Runs `kubectl sealpost`, found on the path as people have it there.
     pub fn plugin(&self, args: &[&str]) -> Result<String, String> {
+        self.call_plugin(None, args)
+    }
+
+    /// The same with another kubeconfig.
+    pub fn plugin_with(&self, kubeconfig: &Path, args: &[&str]) -> Result<String, String> {
+        self.call_plugin(Some(kubeconfig), args)
+    }
+
+    fn call_plugin(&self, kubeconfig: Option<&Path>, args: &[&str]) -> Result<String, String> {
         let folder = tempfile::tempdir().unwrap();
         let plugin = folder.path().join("kubectl-sealpost");
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_sealpost"), plugin).unwrap();
@@ -206,6 +215,7 @@ impl Tenant {
             .args(["sealpost", "-n", &self.namespace])
             .args(args)
             .env("PATH", format!("{}:{path}", folder.path().display()))
+            .envs(kubeconfig.map(|path| ("KUBECONFIG", path)))
             .output()
             .unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
