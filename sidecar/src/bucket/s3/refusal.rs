@@ -36,7 +36,7 @@ where
     loop {
         match send().await {
             Err(error) if attempt < ATTEMPTS && is_cut(&error) => attempt += 1,
-            sent => return sent,
+            answer => return answer,
         }
     }
 }
