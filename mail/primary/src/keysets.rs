@@ -109,9 +109,10 @@ impl Keysets {
 
     /// Installs the first keyset of a mailbox, durably.
     pub async fn install(&self, mailbox: MailboxId, json: Vec<u8>) -> Result<(), InstallError> {
-        let file = KeysFile::new(self.layout.keys(mailbox));
+        let (layout, file) = (self.layout.clone(), KeysFile::new(self.layout.keys(mailbox)));
         let installed = tokio::task::spawn_blocking(move || {
             let known = Known::parse(&json)?;
+            layout.create_mailbox_dir(mailbox)?;
             file.create(&known.json)?;
             Ok::<_, InstallError>(known)
         });
@@ -165,6 +166,11 @@ impl Keysets {
         let (known, used) = cache.get_mut(&mailbox)?;
         *used = Instant::now();
         Some(known.clone())
+    }
+
+    /// There is no such mailbox any more.
+    pub fn forget(&self, mailbox: MailboxId) {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).remove(&mailbox);
     }
 
     /// Forgets what was not asked for lately.

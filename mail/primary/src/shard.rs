@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crypto::HandoverKey;
 use model::verbs::{Code, Failure};
 use model::{BootId, MailboxEntry, MailboxId, MailboxState, ServerId, ShardId, Term};
-use store::{Archive, Layout, Mailbox, Mailboxes, Spools};
+use store::{Archive, Layout, Mailbox, Mailboxes, Spools, StoreError};
 use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -57,7 +57,7 @@ pub struct Shard {
     pub holds: Holds,
     /// One snapshot at a time.
     pub snapshots: Arc<Semaphore>,
-    /// One restored mailbox takes its place at a time.
+    /// One restored mailbox takes its place, or one is purged, at a time.
     pub adopting: AsyncMutex<()>,
     /// What is wanted of the sidecar, and what it says of itself.
     pub wanted: Wanted,
@@ -153,7 +153,9 @@ impl Shard {
     /// Keeps what a mailbox holds in its spool, for quota while it is locked.
     pub async fn remember_usage(&self, id: MailboxId, mailbox: &Mailbox) {
         let Ok(used) = mailbox.quota().await else { return };
-        if let Err(error) = self.spools.of(id).set_usage(used.bytes, used.messages).await {
+        if let Err(error) = self.spools.of(id).set_usage(used.bytes, used.messages).await
+            && !matches!(error, StoreError::Purged)
+        {
             tracing::warn!(mailbox = %id, %error, "the use of a mailbox could not be noted");
         }
     }

@@ -37,6 +37,8 @@ pub struct Spool {
     open: AtomicBool,
     /// Something failed since the file was last sound: see the invariants of `spool`.
     distrusted: AtomicBool,
+    /// The mailbox was given up: the file is not made again.
+    gone: AtomicBool,
     /// The WAL is known to be on disk: this process wrote it, or made sure.
     sure: AtomicBool,
     used: AtomicU64,
@@ -71,6 +73,7 @@ impl Spool {
             arrivals: Mutex::default(),
             open: AtomicBool::new(false),
             distrusted: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
             sure: AtomicBool::new(false),
             used: AtomicU64::new(0),
         }
@@ -185,6 +188,24 @@ impl Spool {
         self.run(move |connection| adoption.run(&layout, connection).map(|()| adoption)).await
     }
 
+    /// Closes the file for good, and does `work` while nobody has it open. From now on there is nothing in this spool, and what is
+    /// put into it is refused with [`StoreError::Purged`].
+    pub async fn end<T, F>(self: &Arc<Self>, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> Result<T, StoreError> + Send + 'static,
+    {
+        let (mut slot, thread) = self.turn().await?;
+        let spool = self.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let _thread = thread;
+            spool.gone.store(true, Ordering::Relaxed);
+            spool.forget(&mut slot);
+            work()
+        });
+        done.await.map_err(|_| StoreError::Stopped)?
+    }
+
     /// Keeps writers away as long as the answer is kept; none where there is no file.
     pub async fn hold(self: &Arc<Self>) -> Result<Option<Held>, StoreError> {
         let (mut slot, thread) = self.turn().await?;
@@ -277,6 +298,9 @@ impl Spool {
     fn open_now(&self, slot: &mut Option<OpenSpool>, make: bool) -> Result<bool, StoreError> {
         let shared = self.shared.upgrade().ok_or(StoreError::Stopped)?;
         self.used.store(shared.tick(), Ordering::Relaxed);
+        if self.gone.load(Ordering::Relaxed) {
+            return if make { Err(StoreError::Purged) } else { Ok(false) };
+        }
         if slot.is_none() {
             if !make && !is_there(&self.path)? {
                 return Ok(false);
