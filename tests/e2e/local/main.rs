@@ -25,6 +25,7 @@ mod live;
 mod migration;
 mod networks;
 mod nothing_seen;
+mod purge;
 mod reconnects;
 mod restarts;
 mod restore;
