@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use data_encoding::BASE64;
 use files::fault::PURGE_POINTS;
 use memchr::memmem;
 use serde_json::Value;
 
-use crate::harness::{Options, Server, wait_until};
+use crate::harness::{Options, Server, sealpost, wait_until};
 use crate::restore::{CAROLS, after_all, deliver, mailbox, manifests, numbers, restored, with_carol};
 use crate::up::CAROL;
 
@@ -158,6 +158,49 @@ fn a_purged_mailbox_is_gone_from_volume_and_bucket_with_proof_and_nothing_else_i
     server.restart();
     assert_eq!(numbers(&server, CAROLS, "tulip"), [7].into());
     assert_eq!(needles.places(&server), [BTreeSet::new(), BTreeSet::new()]);
+    assert!(!server.complaints().contains("\"ERROR\""), "{}", server.complaints());
+}
+
+/// Takes carol's manifest away and deletes her.
+fn delete_carol(server: &Server, manifests: &crate::up::Manifests) {
+    manifests.remove("carol.yaml");
+    wait_until("she has no manifest any more", || server.status()["findings"].to_string().contains("Mailbox/carol"));
+    assert!(server.sealpost(&["delete", "Mailbox", "carol"]).status.success());
+}
+
+#[test]
+fn a_purge_outlives_the_end_of_everything_and_its_address_may_have_a_new_mailbox_meanwhile() {
+    let manifests = manifests();
+    let (mut server, carol) = with_carol(Options::manifests(manifests.path()).faults());
+    drop(carol);
+    deliver(&server, CAROLS, 0..2);
+    after_all(&server);
+    let needles = Needles::of(&server, CAROLS);
+    delete_carol(&server, &manifests);
+    server.faults.arm("sidecar", "purge.listed.after", "pause");
+    let mut asked = sealpost();
+    asked.args(["purge", CAROLS, "--yes", CAROLS, "--run", "gone", "--state"]).arg(server.state());
+    let mut asked = asked.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_until("it is in its middle", || server.faults.hit("purge.listed.after"));
+    assert!(refused(&server.sealpost(&["delete", "run", "gone"])).contains("goes on to its end"));
+
+    manifests.write("carol.yaml", CAROL);
+    wait_until("carol has keys again", || mailbox(&server, CAROLS)["state"] == "Ready");
+    assert_ne!(mailbox(&server, CAROLS)["id"], needles.id.as_str());
+    deliver(&server, CAROLS, 7..8);
+    assert!(server.crash() > 3);
+    assert_eq!(asked.wait().unwrap().code(), Some(1), "whoever has asked is told that it goes on");
+    server.faults.disarm("purge.listed.after");
+    assert!(!objects(&server, &needles.id).is_empty(), "it was in its middle");
+    server.start();
+
+    let done = purge(&server, &needles.id, &["--run", "gone"]);
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success(), "{done:?}\n{}", server.complaints());
+    let words = [&*format!("mailbox {} is gone", needles.id), "volume: ", "objects, ", "not looked for: ", "purged"];
+    assert!(words.iter().all(|word| said.contains(word)), "{said}");
+    needles.wait_none(&server);
+    assert_eq!(numbers(&server, CAROLS, "tulip"), [7].into());
 }
 
 /// A mailbox of its own for each point.
@@ -200,9 +243,7 @@ fn a_purge_comes_to_its_end_whoever_is_killed_in_its_middle() {
     restored(&server, &[CAROLS, "--to", "bob@example.org"]);
     assert_eq!(numbers(&server, "bob@example.org", "tulip"), (0..3).collect());
     // Where her mail went by that restore is told.
-    manifests.remove("carol.yaml");
-    wait_until("she has no manifest any more", || server.status()["findings"].to_string().contains("Mailbox/carol"));
-    assert!(server.sealpost(&["delete", "Mailbox", "carol"]).status.success());
+    delete_carol(&server, &manifests);
     let report = purged(&server, CAROLS);
     assert_eq!(report["purged"]["copies"], serde_json::json!([mailbox(&server, "bob@example.org")["id"]]), "{report}");
     assert_eq!(numbers(&server, "bob@example.org", "tulip"), (0..3).collect());

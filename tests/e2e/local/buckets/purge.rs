@@ -34,7 +34,10 @@ fn objects_that_a_bucket_keeps_are_named_one_that_is_away_is_waited_for_and_othe
 
     delete(&server, &manifests, 0);
     remote.server.way.set(Trouble::Keeps(403, "AccessDenied"));
-    let said = refused(&server.sealpost(&["purge", &address(0), "--yes", &address(0)]));
+    let output = server.sealpost(&["purge", &address(0), "--yes", &address(0)]);
+    let said = refused(&output);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("is not gone everywhere") && text.contains(" remain"), "{text}");
     assert!(remote.server.way.felt() > 0);
     let words = ["ObjectsRemain", "objects remain in", ids[0].as_str(), "AccessDenied", "purge it again"];
     assert!(words.iter().all(|word| said.contains(word)), "{said}");
