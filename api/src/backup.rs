@@ -47,7 +47,8 @@ pub fn policies(
     let nothing = Policies::default();
     let mut backups = Backups::default();
     let shards = (0..u32::try_from(server.spec.shards).unwrap_or(1)).map(ShardId);
-    for shard in shards.chain(bindings.mailboxes.values().map(|binding| binding.shard)) {
+    let bound = bindings.mailboxes.values().map(|binding| binding.shard);
+    for shard in shards.chain(bound).chain(bindings.purged.values().map(|purge| purge.shard)) {
         let before = last.get(&shard).unwrap_or(&nothing);
         backups.shards.entry(shard).or_insert_with(|| known.shard(shard, bindings, before));
     }
@@ -103,6 +104,11 @@ impl<'a> Known<'a> {
                     Some(named.name.clone()).filter(|name| exists(name)).or_else(before)
                 }),
             };
+            next.mailboxes.extend(name.map(|name| (*id, name)));
+        }
+        // What is purged is still in the bucket that it had.
+        for (id, _) in bindings.purged.iter().filter(|(_, purge)| purge.shard == shard && purge.done.is_none()) {
+            let name = last.of(*id).map(|(name, _)| name.to_owned()).filter(|name| exists(name));
             next.mailboxes.extend(name.map(|name| (*id, name)));
         }
         let used: BTreeSet<String> = next.default.iter().chain(next.mailboxes.values()).cloned().collect();

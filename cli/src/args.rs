@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use model::Address;
 
-use crate::commands::{backup, bucket, export, import, key, restore};
+use crate::commands::{backup, bucket, export, import, key, purge, restore};
 
 /// Where `up` keeps everything, unless told otherwise.
 pub const DEFAULT_STATE: &str = "sealpost-state";
@@ -35,6 +35,8 @@ pub enum Command {
     Backup(backup::Args),
     /// Bring a mailbox of a running `up` back from its archive, as it was at a time, into another mailbox or in place.
     Restore(restore::Args),
+    /// Remove a deleted mailbox of a running `up` for good: its mail, its keys, and its objects in every bucket.
+    Purge(purge::Args),
     /// Write a mailbox's files, offline, as mail that other programs read.
     Export(export::Args),
     /// Put exported or other mail into a mailbox of a running `up`.

@@ -8,6 +8,7 @@ pub mod import;
 pub mod key;
 mod owner;
 pub mod password;
+pub mod purge;
 pub mod restore;
 mod status;
 
@@ -29,6 +30,7 @@ pub fn run(args: Args) -> ExitCode {
         Command::Delete(options) => person(delete::run(options)),
         Command::Backup(options) => person(backup::run(options)),
         Command::Restore(options) => person(restore::run(options)),
+        Command::Purge(options) => person(purge::run(options)),
         Command::Export(options) => person(export::run(options)),
         Command::Import(options) => person(import::run(options)),
         Command::Key(options) => person(key::run(options)),

@@ -10,8 +10,8 @@ use std::str::FromStr;
 use anyhow::{Context, bail};
 use control::report::RunReport;
 use jiff::Timestamp;
-use model::Address;
 use model::backup::ArchiveId;
+use model::{Address, MailboxId};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -41,6 +41,15 @@ pub enum Ask {
         run: String,
         /// The mailbox.
         address: Address,
+        /// It has failed if it is not done by then.
+        deadline: Timestamp,
+    },
+    /// Removes a retained mailbox for good; answered as a restore. One that is at work on it already is told.
+    Purge {
+        /// Names it.
+        run: String,
+        /// The mailbox.
+        mailbox: Retained,
         /// It has failed if it is not done by then.
         deadline: Timestamp,
     },
@@ -102,13 +111,43 @@ impl fmt::Display for Source {
     }
 }
 
+/// A mailbox that is to be purged: the address it had, or its id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Retained {
+    /// The one mailbox that is kept of that address.
+    Address(Address),
+    /// Exactly this one.
+    Id(MailboxId),
+}
+
+impl FromStr for Retained {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.contains('@') {
+            return text.parse().map(Self::Address).map_err(|error| format!("{error}"));
+        }
+        text.parse().map(Self::Id).map_err(|_| "neither an address nor the id of a mailbox".to_owned())
+    }
+}
+
+impl fmt::Display for Retained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Id(id) => id.fmt(f),
+        }
+    }
+}
+
 /// The answers.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Told {
     /// To [`Ask::Status`].
     Status(Status),
-    /// To [`Ask::Restore`], [`Ask::Backup`] and [`Ask::Run`]
+    /// To [`Ask::Restore`], [`Ask::Backup`], [`Ask::Purge`] and [`Ask::Run`]
     Run(Box<RunReport>),
     /// It is done; the text says what.
     Done(String),

@@ -62,6 +62,10 @@ pub trait Bucket: fmt::Debug + Send + Sync {
     /// Removes objects; one that is not there is as good. After an error some may be gone.
     fn delete<'a>(&'a self, keys: &'a [String]) -> Answer<'a, ()>;
 
+    /// Removes what no listing shows of objects whose keys begin with `prefix`: their versions, where the bucket keeps such. What is
+    /// listed goes as well. Answers what stays.
+    fn forget<'a>(&'a self, prefix: &'a str) -> Answer<'a, Kept>;
+
     /// Whether [`Bucket::put_if_absent`] keeps its promise against a second writer.
     fn fencing(&self) -> Answer<'_, Fencing>;
 
@@ -149,6 +153,17 @@ pub struct Page {
     pub entries: Vec<Entry>,
     /// True where there are more behind the last.
     pub more: bool,
+}
+
+/// What a bucket did about versions.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Kept {
+    /// Versions that are gone.
+    pub removed: u64,
+    /// Objects of which versions stay, each once, with their largest size.
+    pub left: Vec<Entry>,
+    /// Why they stay; where none are left, why the bucket does not tell which there are.
+    pub why: Option<String>,
 }
 
 /// What keeps two writers apart.

@@ -29,6 +29,7 @@ mod fold;
 mod follow;
 mod keeper;
 mod metrics;
+mod purge;
 mod restore;
 mod roster;
 mod run;

@@ -143,6 +143,21 @@ fn a_mailbox_without_object_keeps_its_policy_and_no_name_at_all_is_a_decision() 
 }
 
 #[test]
+fn the_policy_of_a_mailbox_that_is_purged_stays_until_nothing_is_left_of_it() {
+    let objects = [mailbox("ann", Some("gold")), mailbox("bob", None), bucket("daily", 10), bucket("gold", 1)];
+    let first = policies(&server(Some("daily")), &main(), &objects, &bindings(), &BTreeMap::new());
+    let mut purging = bindings();
+    purging.mailboxes.get_mut(&id(1)).unwrap().owner = None;
+    assert!(purging.purge(id(1), time(NOW)) && purging.purge(id(3), time(NOW)));
+    let others = [mailbox("bob", None), bucket("daily", 10), bucket("gold", 1)];
+    let meanwhile = policies(&server(None), &main(), &others, &purging, &first.shards);
+    assert_eq!((of(&meanwhile, 0, 1), of(&meanwhile, 0, 3)), (Some(("gold", 1)), Some(("daily", 10))));
+    assert!(purging.purged(id(1), time(NOW)) && purging.purged(id(3), time(NOW)));
+    let after = policies(&server(None), &main(), &others, &purging, &meanwhile.shards);
+    assert!(after.shards[&ShardId(0)].policies.is_empty());
+}
+
+#[test]
 fn a_bucket_is_handed_on_without_its_credentials() {
     let spec = json!({"destination": {"s3": {"bucket": "mail", "region": "eu-central-1", "prefix": "a/b", "caSecretRef": {"name": "very-secret"}}},
         "snapshots": {"schedule": "0 3 * * *"}, "verify": {"schedule": "0 5 * * 0", "timeZone": "Europe/Berlin"}});

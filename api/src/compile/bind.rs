@@ -32,7 +32,7 @@ pub(super) fn bind(
     // Whoever names an id goes before those who would find it by address; within each, the order of names decides.
     adopting.sort_by(|a, b| a.object.name.cmp(&b.object.name));
     rest.sort_by(|a, b| a.object.name.cmp(&b.object.name));
-    let mut ids = world.minted.iter().copied().filter(|id| !bindings.mailboxes.contains_key(id)).collect::<Vec<_>>();
+    let mut ids = world.minted.iter().copied().filter(|id| is_free(*id, bindings)).collect::<Vec<_>>();
     ids.reverse();
     let mut bound = Bound::default();
     for mailbox in adopting.into_iter().chain(rest) {
@@ -53,6 +53,11 @@ pub(super) fn bind(
         }
     }
     bound
+}
+
+/// An id is used once, also where nothing is left of its mailbox.
+fn is_free(id: MailboxId, bindings: &Bindings) -> bool {
+    !bindings.mailboxes.contains_key(&id) && !bindings.purged.contains_key(&id)
 }
 
 /// Mailboxes whose object is gone are retained.
@@ -89,7 +94,10 @@ fn find(mailbox: &DeclaredMailbox, bindings: &Bindings) -> Found {
             Found::Refused(ADOPT_CONFLICT, message)
         }
         None => {
-            let message = format!("there is no retained mailbox {wanted}: check spec.adopt.mailboxId, or remove it");
+            let message = match bindings.purged.get(&wanted) {
+                Some(purge) => format!("mailbox {wanted} was purged ({}): remove spec.adopt", purge.asked),
+                None => format!("there is no retained mailbox {wanted}: check spec.adopt.mailboxId, or remove it"),
+            };
             Found::Refused(ADOPT_NOT_FOUND, message)
         }
     }

@@ -164,6 +164,25 @@ fn a_mailbox_declared_again_has_its_mail_again() {
 }
 
 #[test]
+fn a_purged_id_never_comes_back_and_its_address_gets_a_mailbox_of_its_own() {
+    let first = start(&world(vec![mailbox("ann", "ann@example.org", 1)], vec![]));
+    let mut kept = compile(&world(vec![], vec![]), &first.bindings, at(2000)).bindings;
+    assert!(kept.purge(id(1), at(3000)));
+    let none = compile(&world(vec![], vec![]), &kept, at(3000));
+    assert!(none.directory.mailboxes.is_empty() && none.bindings.purged.contains_key(&id(1)));
+    assert_eq!(route(&none, "ann@example.org", 3000), Route::Unready(Unready::Removed));
+    assert_eq!(route(&none, "ann@example.org", 9000), Route::Unknown);
+    // The first id that was minted is the one that was purged.
+    let anew = compile(&world(vec![mailbox("ann", "ann@example.org", 2)], vec![]), &none.bindings, at(3000));
+    assert_eq!((owner_of(&anew, "ann@example.org"), findings(&anew)), (Some(id(2)), vec![]));
+    let mut adopting = mailbox("bob", "bob@example.org", 3);
+    adopting.adopt = Some(id(1));
+    let refused = compile(&world(vec![adopting], vec![]), &none.bindings, at(3000));
+    assert_eq!(findings(&refused), ["Mailbox/bob: AdoptNotFound"]);
+    assert!(refused.findings.iter().any(|finding| finding.message.contains("was purged")));
+}
+
+#[test]
 fn a_rename_adopts_the_mailbox_and_an_alias_keeps_the_old_address() {
     let first = start(&world(vec![mailbox("ann", "ann@example.org", 1)], vec![]));
     let mut renamed = mailbox("anna", "anna@example.org", 5);

@@ -23,7 +23,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let (name, deadline) = args.asking.named();
     let ask = Ask::Backup { run: name.clone(), address: args.address.clone(), deadline };
     let asked = up::ask(&args.asking.state, &ask).await?;
-    let report = follow("backup", &name, asked, &args.asking.state, args.asking.output).await?;
+    let report = follow("backup", &name, asked, &args.asking).await?;
     if args.asking.output == Output::Text {
         let archive = report.archive.as_deref().unwrap_or("its archive");
         match (report.reached_commit, report.reached_time) {

@@ -69,7 +69,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let (name, deadline) = args.asking.named();
     let wish = Wish { run: name.clone(), source: args.source.clone(), at: args.at, to: args.to.clone(), deadline };
     let asked = up::ask(&args.asking.state, &Ask::Restore(Box::new(wish))).await?;
-    let report = follow("restore", &name, asked, &args.asking.state, args.asking.output).await?;
+    let report = follow("restore", &name, asked, &args.asking).await?;
     if args.asking.output == Output::Text {
         print!("{}", result(&args, &report));
     }
@@ -77,12 +77,31 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 }
 
 /// Follows a run to its end. What is on the way is told to people; a run that failed is an error.
-pub async fn follow(what: &str, name: &str, asked: Told, state: &Path, output: Output) -> anyhow::Result<RunReport> {
-    let mut report = heard(asked)?;
-    let id = report.id.clone();
+pub async fn follow(what: &str, name: &str, asked: Told, asking: &Asking) -> anyhow::Result<RunReport> {
+    let (state, output) = (asking.state.as_path(), asking.output);
+    let report = heard(asked)?;
     if output == Output::Text {
         eprintln!("{what} {name} (to follow it: the same with --run {name}; to cancel it: sealpost delete run {name})");
     }
+    let report = ended(what, name, report, state, output).await?;
+    if output == Output::Json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    }
+    if report.succeeded == Some(false) {
+        bail!("{}: {}", report.reason, report.message.replacen("; ", "\n  ", 1));
+    }
+    Ok(report)
+}
+
+/// Looks at a run until it is over.
+pub async fn ended(
+    what: &str,
+    name: &str,
+    mut report: RunReport,
+    state: &Path,
+    output: Output,
+) -> anyhow::Result<RunReport> {
+    let id = report.id.clone();
     let mut told = String::new();
     while report.succeeded.is_none() {
         let line = line(&report);
@@ -98,16 +117,11 @@ pub async fn follow(what: &str, name: &str, asked: Told, state: &Path, output: O
             }
         };
     }
-    if output == Output::Json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    }
-    if report.succeeded == Some(false) {
-        bail!("{}: {}", report.reason, report.message.replacen("; ", "\n  ", 1));
-    }
     Ok(report)
 }
 
-fn heard(told: Told) -> anyhow::Result<RunReport> {
+/// The report of an answer that has one.
+pub fn heard(told: Told) -> anyhow::Result<RunReport> {
     match told {
         Told::Run(report) => Ok(*report),
         Told::Refused(why) => bail!(why),
@@ -124,7 +138,8 @@ fn line(report: &RunReport) -> String {
     }
 }
 
-fn megabytes(bytes: u64) -> String {
+/// Bytes in megabytes.
+pub fn megabytes(bytes: u64) -> String {
     format!("{:.1}", bytes as f64 / 1e6)
 }
 
@@ -143,6 +158,6 @@ fn result(args: &Args, report: &RunReport) -> String {
 }
 
 /// Where the files of mailboxes are.
-fn volume(state: &Path) -> std::path::PathBuf {
+pub fn volume(state: &Path) -> std::path::PathBuf {
     state.join("shard-0")
 }

@@ -9,6 +9,7 @@ mod objects;
 mod pki;
 mod plane;
 mod ports;
+mod purge;
 mod reconcile;
 mod restore;
 mod runs;
@@ -180,6 +181,13 @@ async fn answer(ask: Ask, reconciler: &mut Reconciler, plane: &Plane, current: b
             Err(why) => Told::Refused(why),
         },
         Ask::Backup { run, address, deadline } => match reconciler.back_up(&run, &address, deadline) {
+            Ok(report) => {
+                settle(reconciler, plane).await;
+                Told::Run(Box::new(report))
+            }
+            Err(why) => Told::Refused(why),
+        },
+        Ask::Purge { run, mailbox, deadline } => match reconciler.purge(&run, &mailbox, deadline) {
             Ok(report) => {
                 settle(reconciler, plane).await;
                 Told::Run(Box::new(report))

@@ -19,12 +19,13 @@ use operator::ShardClient;
 use super::buckets;
 use super::objects::{self, Objects};
 use super::pki::{self, Public};
+use super::purge;
 use super::restore::{self, Asked};
 use super::runs;
 use super::state::{Memory, StateDir};
 use super::status;
 use crate::args::Buckets;
-use crate::control::Wish;
+use crate::control::{Retained, Wish};
 
 /// Passes after which something must be oscillating.
 const MAX_PASSES: usize = 8;
@@ -177,8 +178,12 @@ impl Reconciler {
     /// Tells the shard what is to be copied where, after what opens the buckets is in its place.
     async fn want(&mut self, shard: &ShardClient, plan: &Plan, objects: &Objects, boot: BootId) -> anyhow::Result<()> {
         let server = objects::server(&objects.all)?;
-        // Policies that cannot be found stay in force as they last were.
-        let last = self.wanted.iter().map(|(_, wanted)| (ShardId(0), wanted.policies.clone())).collect();
+        // Policies that cannot be found stay in force as they last were, also where another `up` has told them.
+        let last = match &self.wanted {
+            Some((_, wanted)) => wanted.policies.clone(),
+            None => shard.wanted().await?.unwrap_or_default(),
+        };
+        let last = BTreeMap::from([(ShardId(0), last)]);
         let mut found = api::policies(server, &self.memory.server, &objects.all, &plan.bindings, &last);
         let found = found.shards.remove(&ShardId(0)).unwrap_or_default();
         let policies = match self.buckets {
@@ -235,6 +240,42 @@ impl Reconciler {
         self.take_up(name, kind, deadline, Ok(()))
     }
 
+    /// Takes up a purge, or tells of the one that has its name or its mailbox.
+    pub fn purge(&mut self, name: &str, wanted: &Retained, deadline: Timestamp) -> Result<RunReport, String> {
+        let same = |kind: &RunKind| match (kind, wanted) {
+            (RunKind::Purge { mailbox }, Retained::Id(id)) => mailbox == id,
+            (RunKind::Purge { .. }, Retained::Address(_)) => true,
+            _ => false,
+        };
+        let id = restore::id_of(name);
+        match self.memory.runs.iter().find(|asked| asked.run.id == id) {
+            Some(known) if same(&known.run.kind) => return self.run(&id),
+            Some(_) => {
+                return Err(format!("the run {name} is another one\n  leave --run out, or choose another name"));
+            }
+            None => {}
+        }
+        let mailbox = purge::find(&self.memory.bindings, wanted, |address| {
+            let named = |(reference, object): (&String, &serde_json::Value)| {
+                let name = reference.strip_prefix("Mailbox/")?;
+                (object["spec"]["address"] == *address.to_string()).then(|| name.to_owned())
+            };
+            self.memory.objects.iter().find_map(named)
+        })?;
+        let kind = RunKind::Purge { mailbox };
+        if let Some(open) = self.memory.runs.iter().find(|asked| asked.end.is_none() && asked.run.kind == kind) {
+            return self.run(&open.run.id);
+        }
+        // Written down together with the run: nobody hears of one without the other.
+        let before = (self.memory.bindings.clone(), self.memory.runs.clone());
+        self.memory.bindings.purge(mailbox, Timestamp::now());
+        let taken = self.take_up(name, kind, deadline, Ok(()));
+        if taken.is_err() {
+            (self.memory.bindings, self.memory.runs) = before;
+        }
+        taken
+    }
+
     fn take_up(
         &mut self,
         name: &str,
@@ -260,6 +301,10 @@ impl Reconciler {
     /// Cancels a run; one that is over is forgotten.
     pub fn cancel(&mut self, name: &str) -> Result<String, String> {
         let id = restore::id_of(name);
+        let purge = |asked: &Asked| asked.end.is_none() && matches!(asked.run.kind, RunKind::Purge { .. });
+        if self.memory.runs.iter().any(|asked| asked.run.id == id && purge(asked)) {
+            return Err(format!("the purge {name} is taken up, and goes on to its end\n  see `sealpost status`"));
+        }
         let before = self.memory.runs.len();
         self.memory.runs.retain(|asked| asked.run.id != id);
         if self.memory.runs.len() == before {
@@ -295,6 +340,13 @@ impl Reconciler {
         self.reports = report.runs.iter().map(|run| (run.id.clone(), run.clone())).collect();
         let runs = &mut self.memory.runs;
         let news = report.runs.iter().filter(|said| runs.iter_mut().any(|asked| asked.hear(said))).count();
+        for asked in &self.memory.runs {
+            if let (RunKind::Purge { mailbox }, Some(true)) =
+                (&asked.run.kind, asked.end.as_ref().and_then(|it| it.succeeded))
+            {
+                self.memory.bindings.purged(*mailbox, Timestamp::now());
+            }
+        }
         if news > 0
             && let Err(error) = self.state.remember(&self.memory)
         {
@@ -401,6 +453,15 @@ impl Reconciler {
         self.findings = known.chain(orphaned).chain(faults).chain(findings).collect();
         self.findings.extend(copies(&self.memory.server, objects, &plan.bindings));
         self.findings.extend(fences(objects));
+        let open = |id: MailboxId| {
+            let at_work = |asked: &Asked| asked.end.is_none() && asked.run.kind == RunKind::Purge { mailbox: id };
+            self.memory.runs.iter().any(at_work)
+        };
+        let unfinished = plan.bindings.purged.iter().filter(|(id, purge)| purge.done.is_none() && !open(**id));
+        let told = |id: &MailboxId| {
+            format!("mailbox {id} is purged, but not everywhere\n  go on with: sealpost purge {id} --yes {id}")
+        };
+        self.findings.extend(unfinished.map(|(id, _)| told(id)).collect::<Vec<_>>());
     }
 
     /// Says what is new among the findings, once.

@@ -14,6 +14,7 @@
 //! | `POST /v1/snapshot` [`SnapshotRequest`] | [`Snapshot`] | `VACUUM INTO` staging, verified with the key |
 //! | `POST /v1/archived` `[`[`Archived`]`]` | - | what is safe in the bucket |
 //! | `POST /v1/adopt` [`Adopt`] | [`Adopted`] | renames a restored folder into place |
+//! | `POST /v1/purge` [`Purge`] | [`Purged`] | removes every file of a mailbox that the directory has given up |
 //! | `PUT /v1/report` [`report::Report`] | - | what the sidecar says of itself; the primary shows it to the operator |
 //!
 //! A refusal is [`Refusal`] with status 409 (the state is another one: look again), 404 (no such mailbox), 423 (locked:
@@ -25,6 +26,7 @@ mod dirty;
 mod hold;
 pub mod operator;
 mod policy;
+mod purge;
 pub mod report;
 mod restore;
 mod snapshot;
@@ -33,6 +35,7 @@ mod wal;
 pub use dirty::{Archived, Commit, Database, Dirty, DirtyBatch};
 pub use hold::{Checkpoint, Checkpointed, Hold, HoldRequest, Token};
 pub use policy::{PolicyBatch, RunAssignment};
+pub use purge::{Purge, PurgeRecord, PurgeStep, Purged, PurgedFile};
 pub use restore::{Adopt, AdoptMode, AdoptRecord, AdoptStep, Adopted};
 pub use snapshot::{Snapshot, SnapshotRequest};
 pub use wal::{Salts, WalChecksum, WalPosition, WalRecord};

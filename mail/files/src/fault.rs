@@ -156,9 +156,25 @@ pub const SIDECAR_POINTS: &[Point] = &[
     of("verify.compared.after", SIDECAR),
 ];
 
+/// The points that a primary and its sidecar come by when a mailbox is purged.
+pub const PURGE_POINTS: &[Point] = &[
+    of("purge.quiet.after", SIDECAR),
+    of("purge.noted.after", PRIMARY),
+    of("purge.keys.after", PRIMARY),
+    of("purge.file.after", PRIMARY),
+    of("purge.folder.after", PRIMARY),
+    of("purge.copies.after", PRIMARY),
+    of("purge.done.after", PRIMARY),
+    of("purge.volume.after", SIDECAR),
+    of("purge.listed.after", SIDECAR),
+    of("purge.removed.after", SIDECAR),
+    of("purge.swept.after", SIDECAR),
+    of("purge.proved.after", SIDECAR),
+];
+
 /// Every point there is.
 pub fn points() -> impl Iterator<Item = &'static Point> {
-    POINTS.iter().chain(ARCHIVE_POINTS).chain(RESTORE_POINTS).chain(SIDECAR_POINTS)
+    POINTS.iter().chain(ARCHIVE_POINTS).chain(RESTORE_POINTS).chain(SIDECAR_POINTS).chain(PURGE_POINTS)
 }
 
 /// The variable that names the folder.

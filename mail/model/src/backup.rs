@@ -13,7 +13,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use report::RunReport;
+pub use report::{PurgeReport, PurgedBucket, RunReport};
 
 use crate::cron::{Cron, CronError};
 use crate::{IdError, MailboxId, ServerId};
@@ -169,6 +169,12 @@ pub enum RunKind {
         /// True = the target's files are replaced and kept aside; false = the target has neither keys nor mail.
         #[serde(rename = "inPlace")]
         in_place: bool,
+    },
+    /// The end of a mailbox: its files, its waiting mail, its keys, and its objects in every bucket. [`crate::Bindings`] knows
+    /// it as purged before anybody is told.
+    Purge {
+        /// Which mailbox.
+        mailbox: MailboxId,
     },
 }
 

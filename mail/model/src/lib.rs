@@ -29,5 +29,5 @@ pub use ids::{
     BootId, ContentId, DeliveryId, FolderId, Generation, IdError, KeysetId, MailboxId, ModSeq, ServerId, SessionId,
     ShardId, SlotId, Term, TxId, Uid, UidValidity,
 };
-pub use plan::{Binding, Bindings, Finding, ObjectRef, Plan, World};
+pub use plan::{Binding, Bindings, Finding, ObjectRef, Plan, Purge, World};
 pub use uidset::{UidSet, UidSetError};

@@ -137,6 +137,9 @@ pub struct Bindings {
     pub aliases: BTreeMap<Address, String>,
     /// Tombstones: removed addresses and the end of their grace time.
     pub removed: BTreeMap<Address, Timestamp>,
+    /// Mailboxes that were given up for good: such an id never means a mailbox again. Kept for ever, without the address.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub purged: BTreeMap<MailboxId, Purge>,
 }
 
 /// Ties a mailbox to its address, its shard and the object that owns it.
@@ -155,7 +158,38 @@ pub struct Binding {
     pub quota: Option<u64>,
 }
 
+/// A mailbox that is purged, or was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Purge {
+    /// The primary that had its files.
+    pub shard: ShardId,
+    /// When it was given up.
+    pub asked: Timestamp,
+    /// When nothing was left of it; until then its policy stays in force, so that its bucket can be reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done: Option<Timestamp>,
+}
+
 impl Bindings {
+    /// Gives a retained mailbox up: from now on nothing can own it. False where it is owned, or not here.
+    pub fn purge(&mut self, mailbox: MailboxId, now: Timestamp) -> bool {
+        let Some(binding) = self.mailboxes.get(&mailbox).filter(|binding| binding.owner.is_none()) else {
+            return false;
+        };
+        let purge = Purge { shard: binding.shard, asked: now, done: None };
+        self.mailboxes.remove(&mailbox);
+        self.purged.insert(mailbox, purge);
+        true
+    }
+
+    /// Nothing is left of it; true where that is news.
+    pub fn purged(&mut self, mailbox: MailboxId, now: Timestamp) -> bool {
+        let Some(purge) = self.purged.get_mut(&mailbox).filter(|purge| purge.done.is_none()) else { return false };
+        purge.done = Some(now);
+        true
+    }
+
     /// The mailbox that the Mailbox object `uid` owns.
     pub fn owned_by(&self, uid: &str) -> Option<(MailboxId, &Binding)> {
         self.mailboxes.iter().find(|(_, b)| b.owner.as_deref() == Some(uid)).map(|(id, b)| (*id, b))

@@ -3,7 +3,7 @@
 //! Rules of a push (a whole directory):
 //! * It is for this server, and not older than what is here. The same generation again must say the same.
 //! * **Absence never means removal**: each address known here is in it, as an entry or as a tombstone in `removed`; a
-//!   tombstone stays until its grace time is over; each mailbox known here is in it.
+//!   tombstone stays until its grace time is over; each mailbox known here is in it, or in its bindings as purged.
 //! * What is accepted is on disk before it is used or answered.
 //! * Whether a mailbox of this shard is `keyed` is the shard's own knowledge and replaces what the push says.
 
@@ -41,7 +41,8 @@ pub enum Refusal {
 }
 
 /// Decides on a push; see the rules of this module.
-pub fn check(known: Option<&Directory>, pushed: &Directory, server: &ServerId, now: Timestamp) -> Result<(), Refusal> {
+pub fn check(known: Option<&Directory>, push: &Push, server: &ServerId, now: Timestamp) -> Result<(), Refusal> {
+    let Push { directory: pushed, bindings } = push;
     if pushed.server != *server {
         return Err(Refusal::OtherServer(server.clone()));
     }
@@ -59,7 +60,8 @@ pub fn check(known: Option<&Directory>, pushed: &Directory, server: &ServerId, n
     if let Some(missing) = entries.chain(graves).find(|address| !is_named(address)) {
         return Err(Refusal::Absent(missing.to_string()));
     }
-    match known.mailboxes.keys().find(|id| !pushed.mailboxes.contains_key(id)) {
+    let is_known = |id| pushed.mailboxes.contains_key(id) || bindings.purged.contains_key(id);
+    match known.mailboxes.keys().find(|id| !is_known(id)) {
         Some(missing) => Err(Refusal::Absent(format!("mailbox {missing}"))),
         None => Ok(()),
     }
@@ -154,10 +156,18 @@ impl Routes {
         Ok(read.map(|(directory, bindings)| Push { directory, bindings }))
     }
 
+    /// True where what was last pushed has given a mailbox up for good.
+    pub async fn has_given_up(&self, mailbox: MailboxId) -> Result<bool, StoreError> {
+        let pushed = self.pushed().await?;
+        Ok(pushed.is_some_and(|Push { directory, bindings }| {
+            bindings.purged.contains_key(&mailbox) && !directory.mailboxes.contains_key(&mailbox)
+        }))
+    }
+
     /// Takes a push from the operator.
     pub async fn push(&self, push: Push, now: Timestamp) -> Result<(), PushError> {
         let keyed = self.changing.lock().await;
-        check(self.current().as_deref(), &push.directory, &self.server, now)?;
+        check(self.current().as_deref(), &push, &self.server, now)?;
         let own = Arc::new(overlay(&push.directory, self.shard, &keyed.mailboxes));
         let (file, saved) = (self.file.clone(), own.clone());
         let written = tokio::task::spawn_blocking(move || file.save(&saved, &push.bindings)).await;

@@ -109,9 +109,10 @@ impl Keysets {
 
     /// Installs the first keyset of a mailbox, durably.
     pub async fn install(&self, mailbox: MailboxId, json: Vec<u8>) -> Result<(), InstallError> {
-        let file = KeysFile::new(self.layout.keys(mailbox));
+        let (layout, file) = (self.layout.clone(), KeysFile::new(self.layout.keys(mailbox)));
         let installed = tokio::task::spawn_blocking(move || {
             let known = Known::parse(&json)?;
+            layout.create_mailbox_dir(mailbox)?;
             file.create(&known.json)?;
             Ok::<_, InstallError>(known)
         });
@@ -167,7 +168,7 @@ impl Keysets {
         Some(known.clone())
     }
 
-    /// Reads the keyset of a mailbox again when it is needed: its file may have been replaced.
+    /// Reads the keyset of a mailbox again when it is needed: its file may have been replaced, or be gone for good.
     pub fn forget(&self, mailbox: MailboxId) {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).remove(&mailbox);
     }

@@ -60,7 +60,7 @@ pub struct Shard {
     pub holds: Holds,
     /// One snapshot at a time.
     pub snapshots: Arc<Semaphore>,
-    /// One restored mailbox takes its place at a time.
+    /// One restored mailbox takes its place, or one is purged, at a time.
     pub adopting: AsyncMutex<()>,
     /// What is wanted of the sidecar, and what it says of itself.
     pub wanted: Wanted,
@@ -164,7 +164,7 @@ impl Shard {
         let Ok(used) = mailbox.quota().await else { return };
         match self.spools.of(id).set_usage(used.bytes, used.messages).await {
             // The next session's end notes it.
-            Ok(()) | Err(StoreError::Fenced) => {}
+            Ok(()) | Err(StoreError::Fenced | StoreError::Purged) => {}
             Err(error) => tracing::warn!(mailbox = %id, %error, "the use of a mailbox could not be noted"),
         }
     }

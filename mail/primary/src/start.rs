@@ -129,6 +129,7 @@ pub(crate) fn open(config: &Config, stop: &CancellationToken) -> Result<(Arc<Sha
     files::durable::remove_leftovers(&config.data)?;
     let layout = Layout::new(&config.data);
     layout.sweep()?;
+    store::purge::resume(&layout)?;
     store::adopt::resume(&layout)?;
     let shard_key = read_key(&config.shard_key)?;
     let archive = Arc::new(Archive::default());

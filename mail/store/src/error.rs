@@ -49,6 +49,9 @@ pub enum StoreError {
     /// There is no `keys.json`.
     #[error("the mailbox has no keyset")]
     NoKeys,
+    /// The mailbox was given up for good.
+    #[error("the mailbox is purged")]
+    Purged,
     /// Somebody writes to files that were to be read in peace.
     #[error("the files are being written to")]
     Busy,
@@ -78,7 +81,7 @@ impl StoreError {
             Self::Panicked(_) => Class::Bug,
             // Whoever asks has proved the key against the keyset: then it is the file that is another one.
             Self::WrongKey => Class::Blocked,
-            Self::KeysChanged { .. } | Self::KeysExist | Self::NoKeys => Class::Invalid,
+            Self::KeysChanged { .. } | Self::KeysExist | Self::NoKeys | Self::Purged => Class::Invalid,
             Self::Format { .. } | Self::Corrupt(_) => Class::Blocked,
             Self::Distrusted | Self::Stopped | Self::Busy | Self::Fenced => Class::Transient,
         }

@@ -5,6 +5,7 @@
 //! <data>/staging/                      databases and snapshots being made; a folder for each restore
 //! <data>/mailboxes/<ab>/<id>/keys.json  mailbox.sqlite  spool.sqlite
 //! <data>/replaced/<id>/<run>/          what a restore took the place of
+//! <data>/purged/<id>.json              what was removed of a mailbox that was given up
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -66,8 +67,16 @@ impl Layout {
         std::fs::metadata(&main).map_or(0, |found| found.len()) + crate::wal::size_of(&main)
     }
 
-    /// Makes the folder of a mailbox durably. Blocking.
+    /// What was removed of a mailbox; as long as it is there, the mailbox gets no folder.
+    pub fn purged(&self, id: MailboxId) -> PathBuf {
+        self.data.join("purged").join(format!("{id}.json"))
+    }
+
+    /// Makes the folder of a mailbox durably; [`StoreError::Purged`] where it was given up. Blocking.
     pub fn create_mailbox_dir(&self, id: MailboxId) -> Result<(), StoreError> {
+        if crate::open::is_there(&self.purged(id))? {
+            return Err(StoreError::Purged);
+        }
         Ok(files::durable::create_dir_all(&self.mailbox_dir(id))?)
     }
 
@@ -105,7 +114,7 @@ fn failed(folder: &Path, source: std::io::Error) -> StoreError {
 }
 
 /// Names in a folder; none where there is no folder.
-fn names(folder: &Path) -> Result<Vec<String>, StoreError> {
+pub(crate) fn names(folder: &Path) -> Result<Vec<String>, StoreError> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -31,6 +31,7 @@ mod mailbox;
 mod mailboxes;
 pub mod offline;
 mod open;
+pub mod purge;
 mod restored;
 mod rows;
 mod schema;

@@ -138,6 +138,8 @@ async fn removing_is_repeatable(bucket: &dyn Bucket) {
     bucket.delete(&[]).await.unwrap();
     assert_eq!(keys(bucket, "root/").await, ["root/2"]);
     assert_eq!(bucket.put_if_absent("root/1", &object("again")).await.unwrap(), Put::Stored);
+    assert_eq!(bucket.forget("root/none/").await.unwrap(), Kept::default());
+    assert_eq!(keys(bucket, "root/").await, ["root/1", "root/2"]);
 }
 
 async fn keys_that_leave_the_bucket_are_refused(bucket: &dyn Bucket) {

@@ -20,11 +20,13 @@ use bytes::Bytes;
 use files::{FilesError, durable};
 use jiff::Timestamp;
 
-use super::{Answer, Bucket, BucketError, Entry, Fencing, Object, PAGE, Page, Put, check_key};
+use super::{Answer, Bucket, BucketError, Entry, Fencing, Kept, Object, PAGE, Page, Put, check_key};
 use crate::format::{Hashing, Sha256};
 
 /// Objects on their way, inside the folder so that a link can name them. No key begins with a dot.
 const WRITING: &str = ".writing";
+/// A folder for an object is made so often, where it is removed again each time.
+const ATTEMPTS: u32 = 8;
 /// Bytes copied at a time.
 const BUFFER: usize = 256 << 10;
 
@@ -89,16 +91,21 @@ impl Folder {
 
     /// True if `path` is the new file now, durably; false if it was there.
     fn link(&self, temporary: &Path, path: &Path) -> Result<bool, BucketError> {
-        if let Some(parent) = path.parent() {
-            durable::create_dir_all(parent)?;
-        }
-        match fs::hard_link(temporary, path) {
-            Ok(()) => {
-                self.sync(path)?;
-                Ok(true)
+        let mut attempts = 1;
+        loop {
+            let made = path.parent().map_or(Ok(()), durable::create_dir_all);
+            match made.map(|()| fs::hard_link(temporary, path)) {
+                Ok(Ok(())) => {
+                    self.sync(path)?;
+                    return Ok(true);
+                }
+                Ok(Err(error)) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+                // Whoever removed the last object of a folder has just removed the folder.
+                Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound && attempts < ATTEMPTS => attempts += 1,
+                Err(FilesError::Io { source, .. }) if is_absent(&source) && attempts < ATTEMPTS => attempts += 1,
+                Ok(Err(error)) => return Err(io_error("create", path)(error)),
+                Err(error) => return Err(error.into()),
             }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(io_error("create", path)(error)),
         }
     }
 
@@ -151,11 +158,34 @@ impl Folder {
                 Err(error) if is_absent(&error) => continue,
                 Err(error) => return Err(io_error("remove", &path)(error)),
             }
-            if let Some(parent) = path.parent() {
-                durable::sync_dir(parent)?;
+            self.prune(&path)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the folders above a removed object that have become empty: a bucket has objects, and nothing else.
+    fn prune(&self, path: &Path) -> Result<(), BucketError> {
+        for folder in path.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.root)) {
+            if folder != self.root && fs::remove_dir(folder).is_ok() {
+                continue;
+            }
+            // It has other objects, or somebody has just put one there; or it went before, and then the one above counts.
+            match durable::sync_dir(folder) {
+                Err(FilesError::Io { source, .. }) if is_absent(&source) => {}
+                synced => return Ok(synced?),
             }
         }
         Ok(())
+    }
+
+    /// There is one version of everything; what a removal that was broken off leaves are empty folders.
+    fn remove_empty(&self, prefix: &str) -> Result<Kept, BucketError> {
+        if let Some(folder) = prefix.strip_suffix('/') {
+            let path = self.path(folder)?;
+            remove_empty_folders(&path)?;
+            self.prune(&path)?;
+        }
+        Ok(Kept::default())
     }
 
     fn remove_unfinished(&self, before: Timestamp) -> Result<usize, BucketError> {
@@ -200,6 +230,11 @@ impl Bucket for Folder {
         let names = keys.to_vec();
         let first = keys.first().map(String::as_str).unwrap_or_default();
         Box::pin(self.blocking("delete", first, move |folder| folder.remove(&names)))
+    }
+
+    fn forget<'a>(&'a self, prefix: &'a str) -> Answer<'a, Kept> {
+        let below = prefix.to_owned();
+        Box::pin(self.blocking("forget", prefix, move |folder| folder.remove_empty(&below)))
     }
 
     fn fencing(&self) -> Answer<'_, Fencing> {
@@ -257,6 +292,18 @@ impl Listing<'_> {
         self.page.entries.push(entry(key, meta, path)?);
         Ok(false)
     }
+}
+
+/// Those below `folder`, and itself.
+fn remove_empty_folders(folder: &Path) -> Result<(), BucketError> {
+    for (_, path, meta) in read_dir(folder)? {
+        if meta.is_dir() {
+            remove_empty_folders(&path)?;
+        }
+    }
+    // It has objects, or it is not there.
+    let _ = fs::remove_dir(folder);
+    Ok(())
 }
 
 fn key_order(a: (&str, bool), b: (&str, bool)) -> Ordering {

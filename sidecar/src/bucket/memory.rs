@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{Answer, Bucket, BucketError, Entry, Fencing, Object, PAGE, Page, Put, check_key};
+use super::{Answer, Bucket, BucketError, Entry, Fencing, Kept, Object, PAGE, Page, Put, check_key};
 use crate::format::Sha256;
 
 /// A bucket in memory.
@@ -113,6 +113,11 @@ impl Bucket for Memory {
             }
             Ok(())
         })
+    }
+
+    fn forget<'a>(&'a self, _prefix: &'a str) -> Answer<'a, Kept> {
+        // There is one version of everything.
+        Box::pin(async { Ok(Kept::default()) })
     }
 
     fn fencing(&self) -> Answer<'_, Fencing> {

@@ -20,6 +20,7 @@
 mod client;
 mod multipart;
 mod refusal;
+mod versions;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -36,7 +37,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use md5::{Digest as _, Md5};
 
-use super::{Answer, Bucket, BucketError, Entry, Fencing, Object, PAGE, Page, Put, check_key};
+use super::{Answer, Bucket, BucketError, Entry, Fencing, Kept, Object, PAGE, Page, Put, check_key};
 use crate::format::{Hashing, Sha256};
 
 use client::{Connection, patience};
@@ -330,6 +331,10 @@ impl Bucket for S3 {
 
     fn delete<'a>(&'a self, keys: &'a [String]) -> Answer<'a, ()> {
         Box::pin(self.remove(keys))
+    }
+
+    fn forget<'a>(&'a self, prefix: &'a str) -> Answer<'a, Kept> {
+        Box::pin(self.forget_versions(prefix))
     }
 
     fn fencing(&self) -> Answer<'_, Fencing> {

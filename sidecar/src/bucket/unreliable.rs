@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{Answer, Bucket, BucketError, Entry, Fencing, Object, Page, Put};
+use super::{Answer, Bucket, BucketError, Entry, Fencing, Kept, Object, Page, Put};
 
 /// What is asked of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,6 +24,8 @@ pub enum Operation {
     List,
     /// [`Bucket::delete`]
     Delete,
+    /// [`Bucket::forget`]
+    Forget,
     /// [`Bucket::fencing`]
     Fencing,
     /// [`Bucket::sweep`]
@@ -38,6 +40,7 @@ impl Operation {
             Self::Head => "head",
             Self::List => "list",
             Self::Delete => "delete",
+            Self::Forget => "forget",
             Self::Fencing => "fencing",
             Self::Sweep => "sweep",
         }
@@ -170,6 +173,10 @@ impl Bucket for Unreliable {
     fn delete<'a>(&'a self, keys: &'a [String]) -> Answer<'a, ()> {
         let first = keys.first().map(String::as_str).unwrap_or_default();
         self.through(Operation::Delete, first, self.inner.delete(keys), nothing)
+    }
+
+    fn forget<'a>(&'a self, prefix: &'a str) -> Answer<'a, Kept> {
+        self.through(Operation::Forget, prefix, self.inner.forget(prefix), nothing)
     }
 
     fn fencing(&self) -> Answer<'_, Fencing> {

@@ -72,6 +72,16 @@ impl Agenda {
         true
     }
 
+    /// True while the mailbox has its turn.
+    pub fn has_turn(&self, mailbox: MailboxId) -> bool {
+        self.items.get(&mailbox).is_some_and(|item| item.running)
+    }
+
+    /// There is no such mailbox any more. Not during its turn.
+    pub fn forget(&mut self, mailbox: MailboxId) {
+        self.items.remove(&mailbox);
+    }
+
     /// When the next turn is due, if there is any that may be had.
     pub fn wakes(&self, may: impl Fn(MailboxId) -> bool) -> Option<Duration> {
         let waiting = self.items.iter().filter(|(mailbox, item)| !item.running && may(**mailbox));

@@ -132,7 +132,7 @@ impl Standing {
 }
 
 /// Why nothing is written.
-fn refusal(claimed: &Claimed) -> (&'static str, String) {
+pub fn refusal(claimed: &Claimed) -> (&'static str, String) {
     match claimed {
         Claimed::Ours => ("Reachable", String::new()),
         Claimed::Clone { volume } => (
@@ -227,6 +227,11 @@ impl Troubles {
         all.sort_by_key(|trouble| std::cmp::Reverse(trouble.since));
         all.truncate(TROUBLES_MOST);
         all
+    }
+
+    /// There is no such mailbox any more.
+    pub fn forget(&mut self, mailbox: MailboxId) {
+        self.0.retain(|(known, _), _| *known != mailbox);
     }
 
     /// How many there are.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use control::report::Report;
 use control::{
-    Adopt, Adopted, Archived, Checkpoint, Checkpointed, DirtyBatch, Hello, Hold, HoldRequest, PolicyBatch, Refusal,
-    Shard, Snapshot, SnapshotRequest, Token,
+    Adopt, Adopted, Archived, Checkpoint, Checkpointed, DirtyBatch, Hello, Hold, HoldRequest, PolicyBatch, Purge,
+    Purged, Refusal, Shard, Snapshot, SnapshotRequest, Token,
 };
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{Method, Request, StatusCode};
@@ -124,6 +124,11 @@ impl Client {
     /// Has a restored mailbox put into its place.
     pub async fn adopt(&self, adopt: &Adopt) -> Result<Adopted, ClientError> {
         self.call(Method::POST, "/v1/adopt", Some(adopt)).await
+    }
+
+    /// Has a mailbox removed from the volume.
+    pub async fn purge(&self, purge: &Purge) -> Result<Purged, ClientError> {
+        self.call(Method::POST, "/v1/purge", Some(purge)).await
     }
 
     /// Says how things are.

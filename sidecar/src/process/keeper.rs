@@ -58,6 +58,12 @@ impl Keeper {
         self.running.contains(&mailbox)
     }
 
+    /// There is no such mailbox any more.
+    pub fn forget(&mut self, mailbox: MailboxId) {
+        self.running.remove(&mailbox);
+        self.due.set(mailbox, None);
+    }
+
     /// It was looked through, or that failed.
     pub fn done(&mut self, mailbox: MailboxId) {
         self.running.remove(&mailbox);

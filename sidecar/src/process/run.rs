@@ -24,6 +24,7 @@ use super::claim::Claimed;
 use super::follow::{self, Event};
 use super::keeper::Keeper;
 use super::metrics::Metrics;
+use super::purge::Proofs;
 use super::runs::{Records, Runs};
 use super::scan::Scanner;
 use super::schedules::Schedules;
@@ -85,6 +86,7 @@ pub async fn run(config: Config, health: Health, stop: CancellationToken) -> Res
     let outbox = Outbox::open(config.data.join("outbox"))?;
     let states = States::open(&sidecar)?;
     let runs = Runs::open(Records::open(&sidecar)?, config.data.join("staging"));
+    let proofs = Proofs::open(&sidecar)?;
     let rehearsals = Rehearsals::open(&sidecar, &config.data.join("staging"));
     let client = Client::new(config.socket.clone());
     let hello = Hello { version: VERSION, run: run.clone(), signer: BASE64.encode(&signer.public().0) };
@@ -107,6 +109,7 @@ pub async fn run(config: Config, health: Health, stop: CancellationToken) -> Res
         signer,
         outbox,
         states,
+        proofs,
         untold,
         report,
         started: Instant::now(),
@@ -148,6 +151,7 @@ pub struct Sidecar {
     pub signer: Signer,
     pub outbox: Outbox,
     pub states: States,
+    pub proofs: Proofs,
     pub untold: Untold,
     pub report: watch::Sender<Option<Report>>,
     pub started: Instant,
@@ -213,6 +217,7 @@ impl Sidecar {
         loop {
             self.start_claims();
             self.lend_turns();
+            self.let_purge();
             self.start_snapshot();
             self.start_retention();
             self.start_rehearsal();
@@ -264,6 +269,9 @@ impl Sidecar {
     }
 
     fn note(&mut self, dirty: &Dirty) {
+        if self.runs.is_purging(dirty.mailbox) {
+            return;
+        }
         let Some(policy) = self.policies.of(dirty.mailbox).map(|(_, policy)| policy) else { return };
         let lag = Duration::from_secs(u64::from(policy.max_lag_seconds));
         let due = self.now() + patience(lag);

@@ -24,10 +24,11 @@ mod record;
 mod table;
 mod ticket;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
-use tokio::sync::mpsc;
+use model::MailboxId;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::format::Sha256;
@@ -45,6 +46,10 @@ pub struct Runs {
     pub requests: mpsc::UnboundedReceiver<Request>,
     /// Turns that were asked for.
     pub wishes: Vec<Wish>,
+    /// Purges that wait until nobody else works on their mailboxes.
+    pub quiets: Vec<(MailboxId, oneshot::Sender<()>)>,
+    /// Mailboxes that are to be purged, or were: nothing else is done with them.
+    pub purging: BTreeSet<MailboxId>,
     pub works: JoinSet<Closed>,
     /// Which run each of them is.
     pub ids: HashMap<tokio::task::Id, String>,
@@ -53,6 +58,11 @@ pub struct Runs {
 }
 
 impl Runs {
+    /// True where a mailbox is to be purged, or was.
+    pub fn is_purging(&self, mailbox: MailboxId) -> bool {
+        self.purging.contains(&mailbox)
+    }
+
     /// With what former processes left. Folders in `staging` that nobody will need go. Blocking.
     pub fn open(records: Records, staging: PathBuf) -> Self {
         let known = records.load();
@@ -67,6 +77,8 @@ impl Runs {
             desk,
             requests,
             wishes: Vec::new(),
+            quiets: Vec::new(),
+            purging: BTreeSet::new(),
             works: JoinSet::new(),
             ids: HashMap::new(),
             staging,

@@ -180,6 +180,8 @@ impl Sidecar {
 
     /// It is made or refused: the rest is for a turn.
     pub fn finish_snapshot(&mut self, mailbox: MailboxId, taken: Taken) {
+        // Nobody takes a turn for it any more; what was uploaded goes with everything else.
+        let taken = if self.runs.is_purging(mailbox) { Taken::Gone } else { taken };
         let wish = match taken {
             Taken::Uploaded(uploaded) => Wish::Note(uploaded),
             Taken::Unchanged => Wish::Unchanged,

@@ -44,6 +44,8 @@ pub struct Rehearsals {
     /// Mailboxes of which something is archived.
     archived: BTreeSet<MailboxId>,
     running: Option<String>,
+    /// Those that are being tried out.
+    at: BTreeSet<MailboxId>,
 }
 
 impl Rehearsals {
@@ -51,8 +53,13 @@ impl Rehearsals {
     pub fn open(sidecar: &Path, staging: &Path) -> Self {
         rehearsal::sweep(staging);
         let path = sidecar.join("verified.json");
-        let (due, archived, running) = (BTreeMap::new(), BTreeSet::new(), None);
-        Self { book: Book::load(&path), path, due, archived, running }
+        let (due, archived, running, at) = (BTreeMap::new(), BTreeSet::new(), None, BTreeSet::new());
+        Self { book: Book::load(&path), path, due, archived, running, at }
+    }
+
+    /// True while a mailbox is tried out, or is about to be.
+    pub fn is_at(&self, mailbox: MailboxId) -> bool {
+        self.at.contains(&mailbox)
     }
 }
 
@@ -76,7 +83,10 @@ impl Sidecar {
         let now = Timestamp::now();
         let due = self.policies.policies.keys().find(|name| self.is_rehearsal_due(name, now)).cloned();
         let Some(name) = due else { return };
-        let of = |mailbox: &MailboxId| self.policies.of(*mailbox).is_some_and(|(of, _)| of == name);
+        let of = |mailbox: &MailboxId| {
+            let named = self.policies.of(*mailbox).is_some_and(|(of, _)| of == name);
+            named && !self.runs.is_purging(*mailbox)
+        };
         let chosen = self.rehearsals.book.choose(self.rehearsals.archived.iter().copied().filter(of));
         let Some(shipper) = self.destinations.get(&name).map(|it| it.shipper.clone()) else { return };
         let rehearsals = chosen.into_iter().map(|mailbox| Rehearsal {
@@ -88,6 +98,7 @@ impl Sidecar {
         });
         let rehearsals: Vec<Rehearsal> = rehearsals.collect();
         self.rehearsals.running = Some(name.clone());
+        self.rehearsals.at = rehearsals.iter().map(|rehearsal| rehearsal.mailbox).collect();
         self.errands.spawn(async move {
             let mut verdicts = Vec::with_capacity(rehearsals.len());
             for rehearsal in rehearsals {
@@ -114,6 +125,7 @@ impl Sidecar {
     pub fn finish_rehearsal(&mut self, policy: &str, verdicts: Vec<(MailboxId, Verdict)>) {
         let now = Timestamp::now();
         self.rehearsals.running = None;
+        self.rehearsals.at.clear();
         let (mut later, mut broken) = (None, false);
         for (mailbox, verdict) in verdicts {
             match verdict {
@@ -146,6 +158,18 @@ impl Sidecar {
         if let Some(next) = next {
             self.rehearsals.due.insert(policy.to_owned(), next);
         }
+        self.save_rehearsals();
+        self.tell();
+    }
+
+    /// There is no such mailbox any more.
+    pub fn forget_rehearsals(&mut self, mailbox: MailboxId) {
+        self.rehearsals.archived.remove(&mailbox);
+        self.rehearsals.book.forget(mailbox);
+        self.save_rehearsals();
+    }
+
+    fn save_rehearsals(&mut self) {
         let (book, path) = (self.rehearsals.book.clone(), self.rehearsals.path.clone());
         self.jobs.spawn_blocking(move || {
             if let Err(error) = book.save(&path) {
@@ -153,7 +177,6 @@ impl Sidecar {
             }
             Job::Saved
         });
-        self.tell();
     }
 
     /// A mailbox had a turn.

@@ -61,8 +61,11 @@ pub fn patience(lag: Duration) -> Duration {
 }
 
 impl Sidecar {
-    /// True if the mailbox's destination is ours to write to.
+    /// True if the mailbox's destination is ours to write to, and it is not being purged.
     pub fn may(&self, mailbox: MailboxId) -> bool {
+        if self.runs.is_purging(mailbox) {
+            return false;
+        }
         let destination = self.policies.of(mailbox).and_then(|(name, _)| self.destinations.get(name));
         destination.is_some_and(Destination::is_ours)
     }
@@ -232,7 +235,10 @@ impl Sidecar {
         let now = self.now();
         match changed {
             Ok(changed) => {
-                for mailbox in changed.into_iter().filter(|mailbox| self.policies.of(*mailbox).is_some()) {
+                let wanted =
+                    |mailbox: &MailboxId| self.policies.of(*mailbox).is_some() && !self.runs.is_purging(*mailbox);
+                let changed: Vec<MailboxId> = changed.into_iter().filter(wanted).collect();
+                for mailbox in changed {
                     self.agenda.note(mailbox, None, now);
                 }
             }
@@ -286,7 +292,7 @@ impl Sidecar {
     }
 
     /// What owner markers say, or should say.
-    fn claim(&self) -> Option<Claim> {
+    pub fn claim(&self) -> Option<Claim> {
         let shard = self.shard.as_ref()?;
         Some(Claim {
             server: shard.server.clone(),

@@ -181,6 +181,11 @@ impl States {
         Ok(durable::write(&path, &json)?)
     }
 
+    /// Forgets a mailbox. Blocking.
+    pub fn remove(&self, mailbox: MailboxId) -> Result<(), FilesError> {
+        durable::remove(&self.path(mailbox))
+    }
+
     fn path(&self, mailbox: MailboxId) -> PathBuf {
         self.folder.join(format!("{mailbox}.json"))
     }

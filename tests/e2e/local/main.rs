@@ -26,6 +26,7 @@ mod live;
 mod migration;
 mod networks;
 mod nothing_seen;
+mod purge;
 mod reconnects;
 mod restarts;
 mod restore;

@@ -115,7 +115,7 @@ pub fn numbers(server: &Server, user: &str, password: &str) -> BTreeSet<usize> {
 
 /// A moment behind everything that was delivered to carol. It is so when all of it is archived: a commit whose notice comes
 /// late has the time of its upload.
-fn after_all(server: &Server) -> String {
+pub fn after_all(server: &Server) -> String {
     let id: MailboxId = mailbox(server, CAROLS)["id"].as_str().unwrap().parse().unwrap();
     let bucket = Folder::new(server.state().join("bucket/daily"));
     let volume = server.state().join("shard-0/mailboxes").join(id.prefix()).join(id.as_str());

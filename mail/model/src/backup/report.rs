@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::MailboxId;
+
 /// How a run fares.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -34,6 +36,55 @@ pub struct RunReport {
     /// Where the files are that a restore in place has replaced, below the data folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced: Option<String>,
+    /// What a purge has removed, and what it could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purged: Option<PurgeReport>,
+}
+
+/// What a purge has removed, counted, and what is left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PurgeReport {
+    /// Which mailbox.
+    pub mailbox: MailboxId,
+    /// Files of the volume that are gone.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Every bucket that was looked through.
+    pub buckets: Vec<PurgedBucket>,
+    /// Mailboxes of this shard with the same keys: restores have put copies of its mail there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<MailboxId>,
+    /// Where archives of it are that could not be reached, for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<String>,
+}
+
+/// What a purge has done in one bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PurgedBucket {
+    /// The BackupPolicy it belongs to.
+    pub policy: String,
+    /// What it calls itself.
+    pub bucket: String,
+    /// Objects that are gone.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Older versions of them that are gone, where the bucket keeps such; counted anew by each attempt.
+    #[serde(default)]
+    pub versions: u64,
+    /// Objects that are still there, if only in an older version.
+    #[serde(default)]
+    pub remaining: u64,
+    /// The first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
+    /// Why, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
 }
 
 impl RunReport {
@@ -53,6 +104,7 @@ impl RunReport {
             reached_time: None,
             completed: None,
             replaced: None,
+            purged: None,
         }
     }
 }

@@ -39,13 +39,34 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn decide(known: &Directory, pushed: &Directory) -> Result<(), Refusal> {
-    check(Some(known), pushed, &ServerId("s".into()), at(50))
+    decide_with(known, pushed, model::Bindings::default())
+}
+
+fn decide_with(known: &Directory, pushed: &Directory, bindings: model::Bindings) -> Result<(), Refusal> {
+    check(Some(known), &Push { directory: pushed.clone(), bindings }, &ServerId("s".into()), at(50))
+}
+
+#[test]
+fn a_mailbox_may_be_missing_only_where_the_bindings_know_it_as_purged() {
+    let mut without = directory(2);
+    without.mailboxes.clear();
+    without.entries.clear();
+    without.removed.insert(address("ann@example.org"), at(90));
+    let missing = Err(Refusal::Absent(format!("mailbox {}", ann())));
+    assert_eq!(decide(&directory(1), &without), missing);
+    let purge = |id| {
+        let purge = model::Purge { shard: ShardId(0), asked: at(1), done: None };
+        model::Bindings { purged: [(id, purge)].into(), ..Default::default() }
+    };
+    assert_eq!(decide_with(&directory(1), &without, purge(MailboxId::from_random([9; 17]))), missing);
+    assert_eq!(decide_with(&directory(1), &without, purge(ann())), Ok(()));
 }
 
 #[test]
 fn the_first_push_is_taken_and_one_for_another_server_is_not() {
-    assert_eq!(check(None, &directory(1), &ServerId("s".into()), at(0)), Ok(()));
-    let refused = check(None, &directory(1), &ServerId("t".into()), at(0));
+    let push = Push { directory: directory(1), bindings: model::Bindings::default() };
+    assert_eq!(check(None, &push, &ServerId("s".into()), at(0)), Ok(()));
+    let refused = check(None, &push, &ServerId("t".into()), at(0));
     assert_eq!(refused, Err(Refusal::OtherServer(ServerId("t".into()))));
 }
 

@@ -1,6 +1,7 @@
 //! What the sidecar asks of its primary: HTTP on a unix socket, as [`control`] has it.
 //!
-//! Start with [`serve`]. One module per verb: `holds` (HOLD, CHECKPOINT, RELEASE), `dirty`, `snapshot`, `adopt`, `policies`.
+//! Start with [`serve`]. One module per verb: `holds` (HOLD, CHECKPOINT, RELEASE), `dirty`, `snapshot`, `adopt`,
+//! `purge`, `policies`.
 //!
 //! Invariants:
 //! * Only processes of our own user are answered: what is served moves files of the volume and lets writers wait.
@@ -12,6 +13,7 @@ mod dirty;
 mod holds;
 mod listen;
 mod policies;
+mod purge;
 mod snapshot;
 
 pub use holds::Holds;
@@ -50,6 +52,7 @@ fn router(shard: Arc<Shard>) -> Router {
         .route("/v1/snapshot", post(snapshot::snapshot))
         .route("/v1/archived", post(snapshot::archived))
         .route("/v1/adopt", post(adopt::adopt))
+        .route("/v1/purge", post(purge::purge))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(shard.clone(), heard))
         .with_state(shard)

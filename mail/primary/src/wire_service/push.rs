@@ -50,7 +50,11 @@ pub async fn follow_routes(shard: Arc<Shard>) {
         }
         let open = shard.sessions().open_mailboxes();
         for (id, mailbox) in open {
-            let Some(entry) = directory.mailboxes.get(&id) else { continue };
+            let Some(entry) = directory.mailboxes.get(&id) else {
+                // It is purged: nothing else takes a mailbox out of a directory.
+                revoke(&shard, id, None);
+                continue;
+            };
             mailbox.set_policy(entry.quota, entry.state == MailboxState::ReadOnly);
             if !is_allowed(entry, Protocol::Imap) {
                 revoke(&shard, id, None);

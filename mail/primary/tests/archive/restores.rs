@@ -228,3 +228,40 @@ fn crypto_keys() -> Vec<u8> {
     };
     crypto::Keyset::create(&new).unwrap().0.to_json()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mailbox_is_removed_only_when_the_directory_has_given_it_up_and_then_nothing_of_it_is_left() {
+    let mut world = World::ready().await;
+    let (sidecar, layout, ann) = (world.sidecar(), world.layout(), world.ann);
+    let (mx, _mx_events) = world.secondary(tls::Role::Mx);
+    assert_eq!(world.deliver(&mx, 1, message(1)).await, [Accepted::Stored]);
+    let (_imap, _events) = log_in(&world, ann).await;
+    assert_eq!(world.deliver(&mx, 2, message(2)).await, [Accepted::Stored]);
+    let asked = control::Purge { run: "ns/gone/1".into(), mailbox: ann };
+    assert_eq!(status(sidecar.post::<control::Purged>("/v1/purge", &asked).await), StatusCode::CONFLICT);
+    assert!(layout.keys(ann).exists() && layout.mailbox(ann).exists());
+
+    let mut push: serde_json::Value = serde_json::from_slice(&world.directory(2)).unwrap();
+    let address = push["directory"]["entries"][0][0].clone();
+    push["directory"]["entries"] = serde_json::json!([]);
+    push["directory"]["mailboxes"] = serde_json::json!([]);
+    push["directory"]["removed"] = serde_json::json!([[address, "2030-01-01T00:00:00Z"]]);
+    let refused = world.operator(hyper::Method::PUT, "/v1/directory", serde_json::to_vec(&push).unwrap()).await;
+    assert_eq!(refused.0, StatusCode::CONFLICT, "absence is not removal: {}", refused.1);
+    push["bindings"]["purged"] = serde_json::json!({ann.as_str(): {"shard": 0, "asked": "2030-01-01T00:00:00Z"}});
+    let taken = world.operator(hyper::Method::PUT, "/v1/directory", serde_json::to_vec(&push).unwrap()).await;
+    assert_eq!(taken.0, StatusCode::NO_CONTENT, "{}", taken.1);
+
+    // A session is still there, or its end is on the way.
+    let purged: control::Purged = sidecar.post("/v1/purge", &asked).await.unwrap();
+    assert!(purged.files >= 3 && purged.bytes > 0, "{purged:?}");
+    assert!(!layout.mailbox_dir(ann).exists() && layout.purged(ann).exists());
+    assert_eq!(sidecar.post::<control::Purged>("/v1/purge", &asked).await.unwrap(), purged, "it was done before");
+    let answer = world.deliver(&mx, 3, message(3)).await;
+    assert!(matches!(answer.as_slice(), [Accepted::Failed(_)]), "{answer:?}");
+    let keys = world.operator(hyper::Method::PUT, &format!("/v1/keys/{ann}"), world.keys()).await;
+    assert_eq!(keys.0, StatusCode::NOT_FOUND);
+    world.restart().await;
+    assert!(!layout.mailbox_dir(ann).exists() && world.status().await.mailboxes.is_empty());
+    world.stop().await;
+}

@@ -37,6 +37,8 @@ pub struct Spool {
     open: AtomicBool,
     /// Something failed since the file was last sound: see the invariants of `spool`.
     distrusted: AtomicBool,
+    /// The mailbox was given up: the file is not made again.
+    gone: AtomicBool,
     /// The WAL is known to be on disk: this process wrote it, or made sure.
     sure: AtomicBool,
     /// It stays closed until told otherwise.
@@ -73,6 +75,7 @@ impl Spool {
             arrivals: Mutex::default(),
             open: AtomicBool::new(false),
             distrusted: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
             sure: AtomicBool::new(false),
             shut: AtomicBool::new(false),
             used: AtomicU64::new(0),
@@ -186,6 +189,24 @@ impl Spool {
         let layout = self.shared.upgrade().ok_or(StoreError::Stopped)?.layout.clone();
         layout.create_mailbox_dir(self.mailbox)?;
         self.run(move |connection| adoption.run(&layout, connection).map(|()| adoption)).await
+    }
+
+    /// Closes the file for good, and does `work` while nobody has it open. From now on there is nothing in this spool, and what is
+    /// put into it is refused with [`StoreError::Purged`].
+    pub async fn end<T, F>(self: &Arc<Self>, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> Result<T, StoreError> + Send + 'static,
+    {
+        let (mut slot, thread) = self.turn().await?;
+        let spool = self.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let _thread = thread;
+            spool.gone.store(true, Ordering::Relaxed);
+            spool.forget(&mut slot);
+            work()
+        });
+        done.await.map_err(|_| StoreError::Stopped)?
     }
 
     /// Keeps writers away as long as the answer is kept; none where there is no file.
@@ -302,6 +323,9 @@ impl Spool {
             return Err(StoreError::Fenced);
         }
         self.used.store(shared.tick(), Ordering::Relaxed);
+        if self.gone.load(Ordering::Relaxed) {
+            return if make { Err(StoreError::Purged) } else { Ok(false) };
+        }
         if slot.is_none() {
             if !make && !is_there(&self.path)? {
                 return Ok(false);

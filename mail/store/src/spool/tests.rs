@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::Layout;
+use crate::{Layout, StoreError};
 use model::MailboxId;
 
 fn mailbox() -> MailboxId {
@@ -227,4 +227,29 @@ async fn what_was_reported_as_failed_is_not_stored_later() {
     layout.create_mailbox_dir(mailbox()).unwrap();
     assert_eq!(spool.insert(row(4)).await.unwrap(), Inserted::Stored);
     assert_eq!(ids(&spool.batch(10, u64::MAX).await.unwrap()), [4]);
+}
+
+#[tokio::test]
+async fn a_spool_that_has_ended_takes_nothing_and_makes_no_file() {
+    let data = tempfile::tempdir().unwrap();
+    let all = spools(data.path());
+    let (spool, path) = (all.of(mailbox()), Layout::new(data.path()).spool(mailbox()));
+    assert_eq!(spool.insert(row(1)).await.unwrap(), Inserted::Stored);
+    assert!(is_open(&path));
+    let removed = path.clone();
+    let end = spool.end(move || {
+        assert!(!is_open(&removed), "nobody has it open");
+        std::fs::remove_file(&removed).map_err(|_| StoreError::Busy)
+    });
+    end.await.unwrap();
+    assert!(matches!(spool.insert(row(2)).await, Err(StoreError::Purged)));
+    assert!(matches!(all.of(mailbox()).insert(row(3)).await, Err(StoreError::Purged)));
+    assert_eq!(spool.state().await.unwrap(), SpoolState::default());
+    assert!(spool.batch(9, u64::MAX).await.unwrap().is_empty() && !path.exists());
+}
+
+/// True while this process has the file open.
+fn is_open(path: &Path) -> bool {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    open.filter_map(|descriptor| std::fs::read_link(descriptor.path()).ok()).any(|file| file == path)
 }

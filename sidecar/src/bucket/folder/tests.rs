@@ -55,6 +55,47 @@ async fn what_a_crash_left_is_not_listed_and_is_swept() {
 }
 
 #[tokio::test]
+async fn folders_go_with_their_last_object_also_where_a_crash_came_between() {
+    let outer = tempfile::tempdir().unwrap();
+    let folder = Folder::new(outer.path());
+    let object = Object::of_bytes("x", "r");
+    for key in ["root/m/keys/1", "root/m/t1/wal/1", "root/m/t1/wal/2", "root/n/keys/1"] {
+        folder.put_if_absent(key, &object).await.unwrap();
+    }
+    folder.delete(&["root/m/t1/wal/1".to_owned()]).await.unwrap();
+    assert!(outer.path().join("root/m/t1/wal/2").exists());
+    folder.delete(&["root/m/t1/wal/2".to_owned()]).await.unwrap();
+    assert!(!outer.path().join("root/m/t1").exists() && outer.path().join("root/m/keys/1").exists());
+    folder.put_if_absent("root/m/t1/wal/3", &object).await.unwrap();
+    for key in ["root/m/keys/1", "root/m/t1/wal/3"] {
+        fs::remove_file(outer.path().join(key)).unwrap();
+    }
+    assert_eq!(folder.forget("root/n/").await.unwrap(), Kept::default());
+    assert_eq!(folder.forget("root/m/").await.unwrap(), Kept::default());
+    assert!(!outer.path().join("root/m").exists() && outer.path().join("root/n/keys/1").exists());
+}
+
+#[tokio::test]
+async fn writers_and_removers_of_one_folder_do_not_hinder_each_other() {
+    let outer = tempfile::tempdir().unwrap();
+    let folder = Arc::new(Folder::new(outer.path()));
+    let mut workers = tokio::task::JoinSet::new();
+    for n in 0..4 {
+        let folder = folder.clone();
+        workers.spawn(async move {
+            for round in 0..50 {
+                let key = format!("root/m/t1/wal/{n}-{round}");
+                assert_eq!(folder.put_if_absent(&key, &Object::of_bytes("x", "r")).await.unwrap(), Put::Stored);
+                assert_eq!(folder.get(&key, 0..9).await.unwrap(), "x");
+                folder.delete(&[key]).await.unwrap();
+            }
+        });
+    }
+    workers.join_all().await;
+    assert!(!outer.path().join("root").exists());
+}
+
+#[tokio::test]
 async fn a_file_that_changed_is_not_stored() {
     let outer = tempfile::tempdir().unwrap();
     let folder = Folder::new(outer.path().join("bucket"));

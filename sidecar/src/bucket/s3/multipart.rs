@@ -149,7 +149,7 @@ impl S3 {
                 request.customize().config_override(patience(size)).send()
             };
             match sent(send).await {
-                Ok(taken) => upload.parts.push(Part { sha256, etag: taken.e_tag }),
+                Ok(answer) => upload.parts.push(Part { sha256, etag: answer.e_tag }),
                 Err(error) => return Err(working.broke_off(is_expired(&error), failed("put", key, &error))),
             }
         }

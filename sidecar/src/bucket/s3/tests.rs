@@ -3,7 +3,8 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
 use aws_sdk_s3::types::{
-    DefaultRetention, ObjectLockConfiguration, ObjectLockEnabled, ObjectLockRetentionMode, ObjectLockRule,
+    BucketVersioningStatus, DefaultRetention, ObjectLockConfiguration, ObjectLockEnabled, ObjectLockRetentionMode,
+    ObjectLockRule, VersioningConfiguration,
 };
 use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns};
 use model::Class;
@@ -93,6 +94,7 @@ async fn minio_does_what_every_bucket_must() {
     assert_eq!(bucket.put_if_absent("a/base", &object).await.unwrap(), Put::Same);
     assert_eq!(stored(&bucket, "a/base").await, object.sha256);
     locked(&server).await;
+    versioned(&server).await;
     server.set_secret(false);
     assert!(matches!(bucket.head("a/base").await, Err(BucketError::Refused { refusal: Refusal::Denied, .. })));
 }
@@ -115,6 +117,47 @@ async fn locked(server: &Server) {
     }
     let versions = client.list_object_versions().bucket("locked").prefix("a/").send().await.unwrap();
     assert_eq!(versions.versions().len(), 2, "{versions:?}");
+    let kept = bucket.forget("a/").await.unwrap();
+    let left: Vec<&str> = kept.left.iter().map(|entry| entry.key.as_str()).collect();
+    assert_eq!((left, kept.removed), (vec!["a/large", "a/small"], 0), "nothing hides that it is still there: {kept:?}");
+    assert!(kept.why.is_some_and(|why| why.contains("delete a version of")));
+    assert_eq!(list_all(&bucket, "a/").await.unwrap(), [], "what is locked does not come back into listings");
+}
+
+/// A bucket that keeps every version of every object as long as nobody removes it.
+async fn versioned(server: &Server) {
+    let bucket = with(server, |s3| "versioned".clone_into(&mut s3.bucket));
+    let client = bucket.client().await.unwrap();
+    client.create_bucket().bucket("versioned").send().await.unwrap();
+    let on = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+    client.put_bucket_versioning().bucket("versioned").versioning_configuration(on).send().await.unwrap();
+    for key in ["a/one", "a/two", "b/one"] {
+        for content in ["x", "y"] {
+            bucket.put_if_absent(key, &Object::of_bytes(content, "run-1")).await.unwrap();
+            bucket.delete(&[key.to_owned()]).await.unwrap();
+        }
+    }
+    let count = async |prefix: &str| {
+        let found = client.list_object_versions().bucket("versioned").prefix(prefix).send().await.unwrap();
+        (found.versions().len(), found.delete_markers().len())
+    };
+    assert_eq!((count("a/").await, count("b/").await), ((4, 4), (2, 2)));
+    assert_eq!(bucket.forget("a/").await.unwrap(), Kept { removed: 8, ..Kept::default() });
+    assert_eq!((count("a/").await, count("b/").await), ((0, 0), (2, 2)), "those of another prefix stay");
+}
+
+#[tokio::test]
+async fn an_object_that_a_server_keeps_is_told_as_refused_and_is_still_there() {
+    let server = Server::start().await;
+    let bucket = below(&server, "p");
+    bucket.put_if_absent("a/one", &Object::of_bytes("x", "run-1")).await.unwrap();
+    server.way.set(Trouble::Keeps(403, "AccessDenied"));
+    let refused = bucket.delete(&["a/one".to_owned()]).await.unwrap_err();
+    assert!(matches!(&refused, BucketError::Refused { refusal: Refusal::Denied, .. }), "{refused}");
+    assert_eq!(list_all(&bucket, "a/").await.unwrap().len(), 1);
+    server.way.set(Trouble::None);
+    bucket.delete(&["a/one".to_owned()]).await.unwrap();
+    assert_eq!(list_all(&bucket, "a/").await.unwrap(), []);
 }
 
 async fn one_of_sixteen(bucket: &S3) {

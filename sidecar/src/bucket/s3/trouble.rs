@@ -38,6 +38,8 @@ pub enum Trouble {
     Answers(u16, &'static str),
     /// The same for requests that store something.
     Refuses(u16, &'static str),
+    /// The same for requests that remove something.
+    Keeps(u16, &'static str),
     /// So many bytes a second go each way, on each connection.
     Slow(usize),
     /// A connection breaks when so many bytes came by it.
@@ -136,6 +138,9 @@ impl Way {
         match self.now() {
             Trouble::Answers(status, code) => return self.refuse(request, status, code).await,
             Trouble::Refuses(status, code) if stores => return self.refuse(request, status, code).await,
+            Trouble::Keeps(status, code) if request.method() == Method::DELETE => {
+                return self.refuse(request, status, code).await;
+            }
             _ => {}
         }
         let (key, method) = (request.uri().path().to_owned(), request.method().clone());

@@ -5,6 +5,7 @@ use model::backup::{RestoreSource, RunKind};
 use tokio::task::JoinError;
 
 use super::super::backup::Backup;
+use super::super::claim::Claim;
 use super::super::restore::{Place, Restore};
 use super::super::run::Sidecar;
 use super::super::scan::folder_of;
@@ -17,17 +18,16 @@ impl Sidecar {
     /// These are wanted, and no others.
     pub fn want_runs(&mut self, wanted: &[control::RunAssignment]) {
         let gone = self.runs.table.want(wanted, Timestamp::now());
+        self.runs.purging = self.runs.table.purging();
         self.forget_runs(gone);
     }
 
     /// Begins what is due.
     pub fn start_runs(&mut self) {
         // Before the primary was heard nothing can be said of buckets and mailboxes.
-        if self.shard.is_none() {
-            return;
-        }
+        let Some(claim) = self.claim() else { return };
         for launch in self.runs.table.begin(MOST) {
-            let (id, errand) = (launch.record.run.id.clone(), self.errand(&launch.record));
+            let (id, errand) = (launch.record.run.id.clone(), self.errand(&launch.record, &claim));
             let ticket = Ticket::new(launch, self.runs.records.clone());
             tracing::info!(run = id, "a run begins");
             let task = self.runs.works.spawn(ticket.carry_out(errand));
@@ -35,9 +35,10 @@ impl Sidecar {
         }
     }
 
-    fn errand(&self, record: &Record) -> Errand {
+    fn errand(&self, record: &Record, claim: &Claim) -> Errand {
         match &record.run.kind {
             RunKind::Backup { mailbox } => Errand::Backup(Backup { mailbox: *mailbox, desk: self.runs.desk.clone() }),
+            RunKind::Purge { mailbox } => Errand::Purge(Box::new(self.purge(*mailbox, claim))),
             RunKind::Restore { source, at, target, in_place } => {
                 let origin = match source {
                     RestoreSource::Mailbox(mailbox) => *mailbox,
@@ -77,6 +78,7 @@ impl Sidecar {
             Request::Turn(wish) => self.runs.wishes.push(wish),
             Request::Back(ended) => self.finish(*ended),
             Request::Snapshot(mailbox, back) => self.ask_snapshot(mailbox, back),
+            Request::Quiet(mailbox, back) => self.runs.quiets.push((mailbox, back)),
             Request::Flush(back) => self.untold.flush(back),
         }
     }

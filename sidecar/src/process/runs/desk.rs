@@ -17,6 +17,8 @@ pub enum Request {
     Back(Box<Ended>),
     /// A snapshot of a mailbox, now.
     Snapshot(MailboxId, oneshot::Sender<Result<(ArchiveId, Snapped), Failure>>),
+    /// An answer when nobody works on a mailbox any more, and nobody will. It is to be purged.
+    Quiet(MailboxId, oneshot::Sender<()>),
     /// An answer when the primary was told of everything that is archived by now.
     Flush(oneshot::Sender<()>),
 }
@@ -54,6 +56,14 @@ impl Desk {
         let gone =
             || Failure { reason: "Failed", message: "there is no such mailbox on this shard any more".to_owned() };
         answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Waits until nobody works on a mailbox that is to be purged.
+    pub async fn quiet(&self, mailbox: MailboxId) {
+        let (back, answer) = oneshot::channel();
+        self.ask(Request::Quiet(mailbox, back));
+        // Nobody answers at the end of the process.
+        let _ = answer.await;
     }
 
     /// Waits until the primary was told of everything that is archived by now, or is away.

@@ -119,6 +119,16 @@ impl Table {
         }
     }
 
+    /// The mailboxes that are to be purged, or were.
+    pub fn purging(&self) -> BTreeSet<MailboxId> {
+        let kinds = self.0.values().filter(|entry| entry.wanted.is_some() || entry.work.is_some());
+        let purged = |entry: &Entry| match entry.record.run.kind {
+            RunKind::Purge { mailbox } => Some(mailbox),
+            RunKind::Backup { .. } | RunKind::Restore { .. } => None,
+        };
+        kinds.filter_map(purged).collect()
+    }
+
     /// What is told of those that are wanted or at work.
     pub fn reports(&self, now: Timestamp) -> Vec<RunReport> {
         self.0
@@ -192,7 +202,7 @@ impl Entry {
 /// Whose files a run changes.
 fn mailbox_of(kind: &RunKind) -> MailboxId {
     match kind {
-        RunKind::Backup { mailbox } => *mailbox,
+        RunKind::Backup { mailbox } | RunKind::Purge { mailbox } => *mailbox,
         RunKind::Restore { target, .. } => *target,
     }
 }

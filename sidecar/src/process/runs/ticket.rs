@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use files::FilesError;
 use jiff::Timestamp;
-use model::backup::Run;
+use model::backup::{PurgeReport, Run};
 use tokio_util::sync::CancellationToken;
 
 use super::super::backup::Backup;
 use super::super::board::Failure;
+use super::super::purge::Purge;
 use super::super::restore::Restore;
 use super::{Intent, Launch, Record, Records, Stage};
 
@@ -19,6 +20,8 @@ pub enum Errand {
     Restore(Box<Restore>),
     /// Makes a snapshot.
     Backup(Backup),
+    /// Removes a mailbox.
+    Purge(Box<Purge>),
 }
 
 /// What a run has come to when it went well.
@@ -78,6 +81,7 @@ impl Ticket {
             (Err(broken), _) => Err(broken),
             (Ok(()), Errand::Restore(restore)) => restore.carry_out(&mut self).await,
             (Ok(()), Errand::Backup(backup)) => backup.carry_out(&self).await,
+            (Ok(()), Errand::Purge(purge)) => purge.carry_out(&mut self).await,
         };
         self.close(result).await
     }
@@ -95,6 +99,11 @@ impl Ticket {
     /// Says what is done now.
     pub fn tell(&self, message: impl Into<String>) {
         self.stage().message = message.into();
+    }
+
+    /// What a purge has come to, also where it fails.
+    pub fn removed(&mut self, removed: PurgeReport) {
+        self.record.report.purged = Some(removed);
     }
 
     /// Says how much of it is done, in bytes.

@@ -10,6 +10,7 @@ mod load;
 mod losses;
 mod opened;
 mod owners;
+mod purge;
 mod restores;
 mod secrets;
 mod ship;
