@@ -95,7 +95,7 @@ pub enum DeletionPolicy {
     /// It is kept; a Mailbox with the same address takes it over.
     #[default]
     Retain,
-    /// It is purged.
+    /// Meant to be purged; so far it is kept as well, until somebody purges it.
     Delete,
 }
 
