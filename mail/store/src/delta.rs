@@ -7,7 +7,7 @@ use model::{FlagSet, FolderId, Keywords, ModSeq, SessionId, Uid, UidSet};
 use rusqlite::{Connection, params};
 
 use crate::StoreError;
-use crate::mailbox::Core;
+use crate::mailbox::{Core, ROWS};
 use crate::rows::{Folder, keywords, uids_from};
 use crate::state::State;
 
@@ -18,6 +18,14 @@ pub(crate) fn delta(connection: &Connection, view: &View) -> Result<Delta, Store
         Some(folder) => changes(connection, view, &folder, keywords(connection)?, modseq),
         None => Ok(Delta { deleted: true, modseq, ..Delta::default() }),
     }
+}
+
+/// True where it takes no time to tell what is new: nothing is, or the folder is small.
+pub(crate) fn is_little(connection: &Connection, view: &View) -> Result<bool, StoreError> {
+    let Some(folder) = Folder::by_id(connection, view.folder)? else { return Ok(true) };
+    let since = view.since.0;
+    let nothing = folder.uidnext <= view.uidnext.0 && since >= folder.reset_ms.max(folder.fms).max(folder.hms);
+    Ok(u64::from(folder.uidnext) <= ROWS || (nothing && since <= State::load(connection)?.modseq))
 }
 
 /// The same for who knows the folder, all keywords and the last modseq already.
@@ -93,7 +101,12 @@ pub(crate) fn log_gone(
 
 /// SYNC, and every IMAP command that only wants to hear what is new.
 pub(crate) async fn sync(core: &Arc<Core>, session: SessionId, view: View) -> Result<Delta, StoreError> {
-    let delta = core.read_small(move |connection| delta(connection, &view)).await?;
+    let little =
+        core.read_small(move |connection| is_little(connection, &view)?.then(|| delta(connection, &view)).transpose());
+    let delta = match little.await? {
+        Some(delta) => delta,
+        None => core.read(move |connection| delta(connection, &view)).await?,
+    };
     announce(core, session, &view, &delta);
     Ok(delta)
 }

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::StoreError;
 use crate::bodies::{Meta, email_id, gone};
-use crate::delta::{announce, delta};
+use crate::delta::{announce, delta, is_little};
 use crate::flags::{Change, set_flags};
 use crate::mailbox::{Core, FEW};
 use crate::rows::{Folder, Placement, keywords, placements};
@@ -125,15 +125,26 @@ fn total(connection: &Connection, content: i64) -> Result<u64, StoreError> {
 
 async fn snapshot(core: &Arc<Core>, wanted: Arc<Fetch>) -> Result<Snapshot, StoreError> {
     let (asked, read_only) = (wanted.clone(), core.policy().read_only);
-    let small = wanted.uids.len() <= FEW;
-    let work = move |connection: &Connection| read(connection, &asked);
-    let snapshot = if small { core.read_small(work).await? } else { core.read(work).await? };
+    let short = if wanted.uids.len() <= FEW {
+        let asked = asked.clone();
+        let work = move |connection: &Connection| {
+            is_little(connection, &asked.view)?.then(|| read(connection, &asked)).transpose()
+        };
+        core.read_small(work).await?
+    } else {
+        None
+    };
+    let is_short = short.is_some();
+    let snapshot = match short {
+        Some(snapshot) => snapshot,
+        None => core.read(move |connection| read(connection, &asked)).await?,
+    };
     let unseen = |row: &Placement| row.flags & SystemFlag::Seen.bit() == 0;
     if !wanted.mark_seen || read_only || !snapshot.rows.iter().any(unseen) {
         return Ok(snapshot);
     }
     let work = move |tx: &mut WriteTx<'_>| mark_seen(tx, &wanted);
-    if small { core.write_small(Durability::Soon, work).await } else { core.write(Durability::Soon, work).await }
+    if is_short { core.write_small(Durability::Soon, work).await } else { core.write(Durability::Soon, work).await }
 }
 
 fn read(connection: &Connection, wanted: &Fetch) -> Result<Snapshot, StoreError> {

@@ -7,7 +7,7 @@ use model::{FlagSet, FolderId, Keywords, ModSeq, SessionId, SystemFlag, Uid, Uid
 use rusqlite::params;
 
 use crate::StoreError;
-use crate::delta::{announce, changes};
+use crate::delta::{announce, changes, is_little};
 use crate::done::{Ticket, once};
 use crate::error::refuse;
 use crate::mailbox::{Core, FEW};
@@ -57,20 +57,30 @@ fn keyword(tx: &WriteTx<'_>, known: &mut Keywords, name: &str) -> Result<u64, St
 
 /// STORE.
 pub(crate) async fn store(core: &Arc<Core>, session: SessionId, store: Store) -> Result<Answer, StoreError> {
-    let (view, small) = (store.view, store.uids.len() <= FEW);
-    let work = move |tx: &mut WriteTx<'_>| -> Result<Answer, StoreError> {
-        let ticket = Ticket { session, seq: store.seq };
-        // Done twice, a conditional STORE would find its own first time in the way; any other changes nothing more.
-        match store.unchanged_since {
-            Some(_) => once(tx, ticket, |tx| apply(tx, &store)),
-            None => apply(tx, &store),
+    let (view, few) = (store.view, store.uids.len() <= FEW);
+    let store = Arc::new(store);
+    // None where it was to be short, and is not: nothing is done then.
+    let work = |short: bool| {
+        let store = store.clone();
+        move |tx: &mut WriteTx<'_>| -> Result<Option<Answer>, StoreError> {
+            if short && !is_little(tx.connection, &store.view)? {
+                return Ok(None);
+            }
+            let ticket = Ticket { session, seq: store.seq };
+            // Done twice, a conditional STORE would find its own first time in the way; any other changes nothing more.
+            match store.unchanged_since {
+                Some(_) => once(tx, ticket, |tx| apply(tx, &store)),
+                None => apply(tx, &store),
+            }
+            .map(Some)
         }
     };
-    let answer = if small {
-        core.write_small(Durability::Soon, work).await?
-    } else {
-        core.write(Durability::Soon, work).await?
+    let short = if few { core.write_small(Durability::Soon, work(true)).await? } else { None };
+    let answer = match short {
+        Some(answer) => Some(answer),
+        None => core.write(Durability::Soon, work(false)).await?,
     };
+    let answer = answer.ok_or(StoreError::Stopped)?;
     if let Answer::Stored(stored) = &answer {
         announce(core, session, &view, &stored.delta);
     }

@@ -9,7 +9,7 @@ mod plan;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::verbs::{Found, Search};
+use model::verbs::{Found, Search, View};
 use model::{ModSeq, SessionId, Uid, UidSet};
 use rusqlite::{Connection, OptionalExtension};
 
@@ -40,9 +40,17 @@ struct Snapshot {
 /// SEARCH.
 pub(crate) async fn search(core: &Arc<Core>, session: SessionId, search: Search) -> Result<Found, StoreError> {
     let view = search.view;
-    let work = move |connection: &Connection| read(connection, &search);
-    let few = u64::from(view.uidnext.0) <= ROWS;
-    let snapshot = if few { core.read_small(work).await? } else { core.read(work).await? };
+    let search = Arc::new(search);
+    let short = {
+        let search = search.clone();
+        core.read_small(move |connection| {
+            is_small(connection, &search.view)?.then(|| read(connection, &search)).transpose()
+        })
+    };
+    let snapshot = match short.await? {
+        Some(snapshot) => snapshot,
+        None => core.read(move |connection| read(connection, &search)).await?,
+    };
     announce(core, session, &view, &snapshot.found.delta);
     let mut found = snapshot.found;
     let shared = Arc::new((snapshot.rows, snapshot.test));
@@ -61,6 +69,12 @@ pub(crate) async fn search(core: &Arc<Core>, session: SessionId, search: Search)
         }
     }
     Ok(found)
+}
+
+/// True where all narrow rows of the folder are read in no time.
+fn is_small(connection: &Connection, view: &View) -> Result<bool, StoreError> {
+    let folder = Folder::by_id(connection, view.folder)?;
+    Ok(folder.is_none_or(|folder| u64::from(folder.uidnext) <= ROWS))
 }
 
 fn read(connection: &Connection, search: &Search) -> Result<Snapshot, StoreError> {

@@ -197,6 +197,40 @@ fn what_is_short_is_done_while_every_thread_is_busy_and_what_is_long_waits() {
     });
 }
 
+#[test]
+fn what_has_much_to_tell_of_a_large_folder_is_not_short() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let (_f, a, _) = filled(4).await;
+        let mut inbox = view(&a.select("INBOX").await);
+        while inbox.uidnext.0 <= 5000 {
+            a.copy(&inbox, "1:8192", "INBOX", false).await.unwrap();
+            inbox = view(&a.select("INBOX").await);
+        }
+        let stored = a.store(&inbox, "1", StoreMode::Add, &["\\Flagged"]).await;
+        let inbox = View { since: stored.modseq, ..inbox };
+        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || wait.recv());
+        assert!(a.sync(&inbox).await.appeared.is_empty(), "nothing is new, which takes no time");
+        let stored = a.store(&inbox, "2", StoreMode::Add, &["\\Flagged"]).await;
+        let blank = blank(inbox.folder);
+        let mut sync = Box::pin(a.sync(&blank));
+        let mut store = Box::pin(a.store(&blank, "3", StoreMode::Add, &["\\Flagged"]));
+        let mut search = Box::pin(a.search(&inbox, SearchKey::Flag("\\Flagged".into())));
+        assert!(is_pending(sync.as_mut()).await && is_pending(store.as_mut()).await);
+        assert!(is_pending(search.as_mut()).await);
+        drop(go_on);
+        let many = u64::from(inbox.uidnext.0 - 1);
+        assert_eq!((sync.await.appeared.len(), stored.rows.len()), (many, 1));
+        let stored = store.await;
+        assert_eq!((stored.delta.appeared.len(), stored.rows.uids), (many, vec![3]));
+        let found = search.await;
+        assert!(found == uids("1:3") || found == uids("1:2"), "{found}");
+        assert!(busy.await.unwrap().is_err());
+    });
+}
+
 async fn is_pending(mut future: Pin<&mut impl Future>) -> bool {
     std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_pending())).await
 }
