@@ -71,17 +71,7 @@ impl std::str::FromStr for Target {
 
 /// Closes it, and waits until it is closed.
 pub async fn fence(client: Client, namespace: &str, options: &Fence) -> anyhow::Result<()> {
-    let (object, named) = match &options.target {
-        Target::Mailbox(wanted) => {
-            let name = set_mailbox(&client, namespace, wanted, Some(&options.reason)).await?;
-            (format!("mailbox/{name}"), name)
-        }
-        Target::Shard(server, shard) => {
-            set_shard(&client, namespace, server, *shard, true).await?;
-            (format!("shard {shard} of mailserver/{server}"), format!("{server}/{shard}"))
-        }
-    };
-    wait(&client, namespace, &options.target, &named, true).await?;
+    let (object, named) = set(&client, namespace, &options.target, Some(&options.reason)).await?;
     match options.output {
         Output::Json => println!("{}", json!({"object": object, "fenced": true})),
         Output::Text => println!(
@@ -93,22 +83,28 @@ pub async fn fence(client: Client, namespace: &str, options: &Fence) -> anyhow::
 
 /// Lets it be opened again, and waits until it can be.
 pub async fn unfence(client: Client, namespace: &str, options: &Unfence) -> anyhow::Result<()> {
-    let (object, named) = match &options.target {
-        Target::Mailbox(wanted) => {
-            let name = set_mailbox(&client, namespace, wanted, None).await?;
-            (format!("mailbox/{name}"), name)
-        }
-        Target::Shard(server, shard) => {
-            set_shard(&client, namespace, server, *shard, false).await?;
-            (format!("shard {shard} of mailserver/{server}"), format!("{server}/{shard}"))
-        }
-    };
-    wait(&client, namespace, &options.target, &named, false).await?;
+    let (object, _) = set(&client, namespace, &options.target, None).await?;
     match options.output {
         Output::Json => println!("{}", json!({"object": object, "fenced": false})),
         Output::Text => println!("{object} is open again: its owner can log in, mail arrives"),
     }
     Ok(())
+}
+
+/// Fences it for that reason, or takes the fence away, and waits until that is so. What it is called, and its name for commands.
+async fn set(client: &Client, namespace: &str, target: &Target, why: Option<&str>) -> anyhow::Result<(String, String)> {
+    let (object, named) = match target {
+        Target::Mailbox(wanted) => {
+            let name = set_mailbox(client, namespace, wanted, why).await?;
+            (format!("mailbox/{name}"), name)
+        }
+        Target::Shard(server, shard) => {
+            set_shard(client, namespace, server, *shard, why.is_some()).await?;
+            (format!("shard {shard} of mailserver/{server}"), format!("{server}/{shard}"))
+        }
+    };
+    wait(client, namespace, target, &named, why.is_some()).await?;
+    Ok((object, named))
 }
 
 /// Sets or takes away the annotation of a Mailbox; its name.
