@@ -84,19 +84,13 @@ impl Purge {
         let volume = ticket.unless_stopped(self.leave_volume(ticket)).await??;
         fault::point("purge.volume.after");
         let buckets = ticket.unless_stopped(Box::pin(self.leave_buckets(ticket))).await?;
-        let report = self.report(volume, buckets).await.map_err(|error| Broken::Failed(Failure::from(&error)))?;
+        let report = self.report(volume, buckets).await?;
         let run = ticket.run().id.clone();
-        self.write({
-            let (proofs, report) = (self.proofs.clone(), report.clone());
-            move || proofs.close(&run, &report)
-        })
-        .await?;
+        let (proofs, closed) = (self.proofs.clone(), report.clone());
+        apart(move || proofs.close(&run, &closed)).await?;
         fault::point("purge.proved.after");
-        self.write({
-            let (states, mailbox) = (self.states.clone(), self.mailbox);
-            move || states.remove(mailbox)
-        })
-        .await?;
+        let (states, mailbox) = (self.states.clone(), self.mailbox);
+        apart(move || states.remove(mailbox)).await?;
         ticket.removed(report.clone());
         outcome(&report)
     }
@@ -202,18 +196,15 @@ impl Purge {
     async fn note(&self, place: &Place, entries: &[Entry]) -> Result<(), FilesError> {
         let (proofs, mailbox, policy) = (self.proofs.clone(), self.mailbox, place.policy.clone());
         let (bucket, entries) = (place.shipper.bucket.describe(), entries.to_vec());
-        let noted = tokio::task::spawn_blocking(move || proofs.note(mailbox, &policy, &bucket, &entries));
-        // A panic of a thread that writes a file leaves the file as it was.
-        noted.await.unwrap_or(Ok(()))
+        apart(move || proofs.note(mailbox, &policy, &bucket, &entries)).await
     }
 
     async fn report(&self, volume: Purged, mut left: BTreeMap<&str, Left>) -> Result<PurgeReport, FilesError> {
-        let (mut buckets, mut elsewhere) = (Vec::new(), self.elsewhere().await);
+        let (mut buckets, mut elsewhere) = (Vec::new(), self.elsewhere().await?);
         for place in &self.places {
             let Left { objects, why, versions, unsure } = left.remove(place.policy.as_str()).unwrap_or_default();
             let (proofs, mailbox, policy) = (self.proofs.clone(), self.mailbox, place.policy.clone());
-            let noted = tokio::task::spawn_blocking(move || proofs.noted(mailbox, &policy));
-            let mut gone = noted.await.unwrap_or_else(|_| Ok(BTreeMap::new()))?;
+            let mut gone = apart(move || proofs.noted(mailbox, &policy)).await?;
             gone.retain(|key, _| !objects.iter().any(|left| left.key == *key));
             if let Some(why) = unsure {
                 let bucket = place.shipper.bucket.describe();
@@ -235,10 +226,9 @@ impl Purge {
     }
 
     /// Where its archive is known to be, and no policy leads.
-    async fn elsewhere(&self) -> Vec<String> {
+    async fn elsewhere(&self) -> Result<Vec<String>, FilesError> {
         let (states, proofs, mailbox) = (self.states.clone(), self.proofs.clone(), self.mailbox);
-        let known = tokio::task::spawn_blocking(move || (states.load(mailbox), proofs.closed(mailbox))).await;
-        let Ok((state, before)) = known else { return Vec::new() };
+        let (state, before) = apart(move || Ok((states.load(mailbox), proofs.closed(mailbox)))).await?;
         let mut found = before.map(|report| report.elsewhere).unwrap_or_default();
         match state {
             Ok(Some(state)) if !self.places.iter().any(|it| it.shipper.destination() == state.destination) => {
@@ -249,12 +239,26 @@ impl Purge {
         }
         found.sort();
         found.dedup();
-        found
+        Ok(found)
     }
+}
 
-    async fn write(&self, work: impl FnOnce() -> Result<(), FilesError> + Send + 'static) -> Result<(), Broken> {
-        let written = tokio::task::spawn_blocking(work).await.unwrap_or(Ok(()));
-        written.map_err(|error| Broken::Failed(Failure::from(&error)))
+/// Works on files on a thread that may block. A thread that panics has failed: nothing is removed on the word of a proof that
+/// may not be there.
+async fn apart<T, F>(work: F) -> Result<T, FilesError>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T, FilesError> + Send + 'static,
+{
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        let source = std::io::Error::other(error);
+        Err(FilesError::Io { action: "work on", path: "sidecar/purged".into(), source })
+    })
+}
+
+impl From<FilesError> for Broken {
+    fn from(error: FilesError) -> Self {
+        Self::Failed(Failure::from(&error))
     }
 }
 

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use model::MailboxId;
 use model::verbs::{Failure, Hint};
 use rusqlite::Connection;
-use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
@@ -36,8 +36,6 @@ const HINTS: usize = 64;
 pub(crate) const FEW: u64 = 16;
 /// Narrow rows that are read sooner.
 pub(crate) const ROWS: u64 = 4096;
-/// How often it is looked whether a connection is still in use, before files are given to somebody else.
-const LOOK: Duration = Duration::from_millis(5);
 
 /// What all mailboxes of a volume share.
 pub(crate) struct Shared {
@@ -93,8 +91,8 @@ pub(crate) struct Core {
     held: AtomicBool,
     /// The file is about to be another one: whoever still has this mailbox opens nothing any more.
     ended: AtomicBool,
-    /// Connections that somebody works with, beside the writer's.
-    in_use: AtomicUsize,
+    /// See [`Core::take_into_use`].
+    users: Users,
     /// The commit number after the last commit that was answered.
     commits: AtomicU64,
     /// When unsynced commits began, in milliseconds of [`Shared::clock`]; 0 = there are none.
@@ -103,19 +101,21 @@ pub(crate) struct Core {
     grave_due: AtomicI64,
 }
 
-/// Somebody works with a connection.
-pub(crate) struct InUse<'a>(&'a AtomicUsize);
-
-impl<'a> InUse<'a> {
-    fn count(counter: &'a AtomicUsize) -> Self {
-        counter.fetch_add(1, Ordering::SeqCst);
-        Self(counter)
-    }
+/// Who works with a connection, beside the writer.
+#[derive(Default)]
+struct Users {
+    count: AtomicUsize,
+    none_left: Notify,
 }
+
+/// Somebody works with a connection.
+pub(crate) struct InUse<'a>(&'a Users);
 
 impl Drop for InUse<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        if self.0.count.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.none_left.notify_waiters();
+        }
     }
 }
 
@@ -159,7 +159,7 @@ impl Core {
             open: AtomicBool::new(false),
             held: AtomicBool::new(false),
             ended: AtomicBool::new(false),
-            in_use: AtomicUsize::new(0),
+            users: Users::default(),
             commits: AtomicU64::new(0),
             unsynced_since: AtomicU64::new(0),
             grave_due: AtomicI64::new(0),
@@ -469,7 +469,8 @@ impl Core {
     /// To be kept as long as somebody works with a connection of his own: [`Core::end`] waits for it.
     pub fn take_into_use(&self) -> Result<InUse<'_>, StoreError> {
         // Counted before it is asked: who ends a mailbox says so before it counts.
-        let counted = InUse::count(&self.in_use);
+        self.users.count.fetch_add(1, Ordering::SeqCst);
+        let counted = InUse(&self.users);
         self.check_not_ended().map(|()| counted)
     }
 
@@ -488,8 +489,13 @@ impl Core {
     pub async fn end(self: &Arc<Self>) {
         self.ended.store(true, Ordering::SeqCst);
         self.close().await;
-        while self.in_use.load(Ordering::SeqCst) > 0 {
-            tokio::time::sleep(LOOK).await;
+        loop {
+            // Before it is asked: who goes meanwhile is heard.
+            let none_left = self.users.none_left.notified();
+            if self.users.count.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            none_left.await;
         }
     }
 

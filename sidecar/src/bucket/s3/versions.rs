@@ -31,10 +31,11 @@ impl S3 {
             }
             Err(error) => return Err(error),
         };
-        let (markers, versions): (Vec<Version>, Vec<Version>) = all.into_iter().partition(|version| version.is_marker);
+        let (mut markers, versions): (Vec<Version>, Vec<Version>) =
+            all.into_iter().partition(|version| version.is_marker);
         let (mut kept, mut left) = (Kept::default(), BTreeMap::new());
         self.remove_versions(&client, versions, &mut kept, &mut left).await?;
-        let (_, markers): (Vec<_>, Vec<_>) = markers.into_iter().partition(|it| left.contains_key(&it.entry.key));
+        markers.retain(|marker| !left.contains_key(&marker.entry.key));
         self.remove_versions(&client, markers, &mut kept, &mut left).await?;
         kept.left = left.into_values().collect();
         Ok(kept)
